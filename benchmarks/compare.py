@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""cmdop beside its peers, in one interleaved run, as a table.
+
+  compare.py [--bench DIR] [--delay-ms D] [--peer PEER]... [-- TERMBENCH OPTIONS]
+
+A relay and an agent are started on loopback; `cmdop connect` runs through both. The
+measuring is done by termbench.py, and the peers are started by run_peers.py, both in
+DIR. `--delay-ms` puts the delaying proxy tcpfault.py between the client and the
+relay, and the same before the peers. What is measured, and how, is said there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from cmdop.cli.demo import MACHINE, local_stack
+from cmdop.home import Home
+
+PEERS = ["openssh,via=jump", "openssh"]
+
+
+def main() -> int:
+    ours, _, theirs = _split(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "bench")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="one-way delay between client and server")
+    parser.add_argument("--peer", action="append", default=[], help=f"default: {' '.join(PEERS)}")
+    options = parser.parse_args(ours)
+    folder = Path(tempfile.mkdtemp(prefix="cmdop-bench-"))
+    try:
+        with local_stack(Home(folder / "home")) as stack:
+            server = stack.credential.server.url
+            proxy = None
+            if options.delay_ms:
+                proxy, server = _delay(options.bench, server, options.delay_ms)
+            try:
+                return _measure(options, theirs, folder, server, (stack.relay_pid, stack.agent_pid))
+            finally:
+                if proxy is not None:
+                    proxy.terminate()
+                    proxy.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measure(
+    options: argparse.Namespace, theirs: list[str], folder: Path, server: str, pids: tuple[int, int]
+) -> int:
+    cmdop = Path(sys.executable).with_name("cmdop")
+    client = [
+        "env",
+        f"CMDOP_HOME={folder / 'home'}",
+        str(cmdop),
+        "connect",
+        MACHINE,
+        "--new",
+        "--server",
+        server,
+    ]
+    command = [
+        sys.executable,
+        str(options.bench / "run_peers.py"),
+        *(options.peer or PEERS),
+        "--delay-ms",
+        str(options.delay_ms),
+        "--client",
+        f"cmdop::{shlex.join(client)}",
+        "--first",
+        "--",
+        "--also-pid",
+        f"cmdop::{pids[0]},{pids[1]}",
+        *theirs,
+    ]
+    return subprocess.run(command, check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"}).returncode
+
+
+def _delay(bench: Path, server: str, delay_ms: float) -> tuple[subprocess.Popen[str], str]:
+    to = server.removeprefix("ws://")
+    argv = [sys.executable, str(bench / "tcpfault.py"), "--listen", "127.0.0.1:0", "--to", to]
+    proxy = subprocess.Popen([*argv, "--delay-ms", str(delay_ms)], stdout=subprocess.PIPE, text=True)
+    assert proxy.stdout is not None
+    return proxy, "ws://" + json.loads(proxy.stdout.readline())["listen"]
+
+
+def _split(argv: list[str]) -> tuple[list[str], str, list[str]]:
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], "--", argv[at + 1 :]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

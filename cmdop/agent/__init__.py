@@ -1,0 +1,1 @@
+"""The agent: makes this machine reachable. It dials out to its relay and opens no port."""

@@ -1,0 +1,45 @@
+"""How an agent was asked to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AgentOptions:
+    """The flags of `cmdop agent start`; None for those that were not given.
+
+    `environment` is the agent's own, some of which its shells inherit
+    (agent/environment.py). It and the API key are never shown or kept.
+    """
+
+    name: str | None = None
+    server: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    shell: str | None = None
+    insecure: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def flags(self) -> list[str]:
+        """Those that may be seen by everybody on the machine, as on a command line."""
+        words = []
+        for flag, value in (("--name", self.name), ("--server", self.server), ("--shell", self.shell)):
+            if value is not None:
+                words.append(f"{flag}={value}")
+        return [*words, "--insecure"] if self.insecure else words
+
+    def to_json(self) -> dict[str, Any]:
+        """What `restart` needs, without secrets."""
+        return {"name": self.name, "server": self.server, "shell": self.shell, "insecure": self.insecure}
+
+    def with_json(self, kept: dict[str, Any]) -> AgentOptions:
+        """These options with what `to_json` gave; a field of another type counts as not given."""
+        name, server, shell = (_text(kept.get(flag)) for flag in ("name", "server", "shell"))
+        return replace(self, name=name, server=server, shell=shell, insecure=kept.get("insecure") is True)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

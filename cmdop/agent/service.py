@@ -1,0 +1,200 @@
+"""The agent: keeps a connection to its relay for as long as it runs, and serves sessions."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import threading
+import time
+from typing import Any
+
+from cmdop import __version__
+from cmdop.agent.admission import Admission
+from cmdop.agent.environment import open_login_shell
+from cmdop.agent.identity import Enrolment, Identity
+from cmdop.agent.options import AgentOptions
+from cmdop.agent.shells import Shells
+from cmdop.agent.stream import AgentStream
+from cmdop.agent.uplink import AgentUplink
+from cmdop.auth.keys import ApiKey, Role, bearer, parse_key
+from cmdop.errors import (
+    CmdopError,
+    KeyRefused,
+    NotEnrolled,
+    PlainTextRefused,
+    RemoteProtocolError,
+    RoleTooLow,
+    VersionMismatch,
+)
+from cmdop.home import Home
+from cmdop.limits import DEFAULT_SERVER, PROTOCOL_VERSION
+from cmdop.ptyhost.interface import Pty
+from cmdop.seal.noise import public_key
+from cmdop.transport.address import ServerAddress, parse_server
+from cmdop.transport.backoff import Backoff
+from cmdop.transport.connection import Connection
+from cmdop.transport.dial import Dialling, dial
+from cmdop.wire.relay_messages import AgentHello, Hello, Open, Welcome
+from cmdop.wire.session_messages import Register
+
+log = logging.getLogger("cmdop.agent")
+
+ONLINE, DEGRADED, STARTING = "ONLINE", "DEGRADED", "STARTING"
+
+_FATAL = (KeyRefused, NotEnrolled, RoleTooLow, VersionMismatch, PlainTextRefused)
+"""On the first try nothing gets better by trying again."""
+
+
+class AgentService:
+    """One agent. `run` blocks on the caller's thread; `stop` ends it from any other."""
+
+    def __init__(self, home: Home, options: AgentOptions) -> None:
+        self._home, self._options = home, options
+        self._identity = Identity.load_or_create(home, options.name)
+        self._enrolment = Enrolment.load(home)
+        self._key: ApiKey | None = parse_key(options.api_key) if options.api_key else None
+        self._server = self._choose_server()
+        self._shells = Shells(self._open_pty, self._sessions_changed)
+        self._admission = Admission(self._shells)
+        self._stopping = threading.Event()
+        self._uplink: AgentUplink | None = None
+        self._started_at = time.monotonic()
+        self._verdict, self._reason = STARTING, "dialling the relay"
+
+    def run(self) -> None:
+        """Serve until `stop`. Raises KeyRefused, NotEnrolled, RoleTooLow and the like on the first try."""
+        backoff = Backoff()
+        try:
+            while not self._stopping.wait(backoff.next_seconds()):
+                self._connect_once(backoff)
+        finally:
+            self._shells.close()
+
+    def stop(self, reason: str) -> None:
+        """End the agent: say goodbye to the relay, then end the sessions. Twice is quiet."""
+        log.info("stopping: %s", reason)
+        self._stopping.set()
+        uplink = self._uplink
+        if uplink is not None:
+            uplink.close(reason, goodbye=True)
+
+    def status(self) -> dict[str, Any]:
+        """What `cmdop agent status` shows."""
+        return {
+            "verdict": self._verdict,
+            "reason": self._reason,
+            "machine_id": self._identity.machine_id,
+            "hostname": self._identity.hostname,
+            "name": self._identity.name,
+            "workspace": self._enrolment.workspace if self._enrolment else None,
+            "relay": self._server.url,
+            "uptime_seconds": round(time.monotonic() - self._started_at, 1),
+            "sessions": self._shells.statuses(),
+        }
+
+    # -- the relay -----------------------------------------------------------------------
+
+    def _choose_server(self) -> ServerAddress:
+        named = self._options.server or (self._enrolment.server if self._enrolment else DEFAULT_SERVER)
+        return parse_server(named)
+
+    def _connect_once(self, backoff: Backoff) -> None:
+        first_time = self._verdict == STARTING
+        try:
+            connection = dial(self._dialling())
+            error = self._serve(connection, backoff)
+        except CmdopError as refused:
+            error = refused
+        if self._stopping.is_set():
+            return
+        if first_time and self._verdict == STARTING and isinstance(error, _FATAL):
+            raise error
+        self._verdict = STARTING if self._verdict == STARTING else DEGRADED
+        self._reason = error.sentence
+        log.warning("%s", error.sentence)
+
+    def _serve(self, connection: Connection, backoff: Backoff) -> CmdopError:
+        """Serve over one connection until it ends; why it did."""
+        uplink = AgentUplink(connection, self._open_stream, self._shells.summaries, self._shells.pump_all)
+        self._uplink = uplink
+        uplink.send_control(self._hello())
+        if self._stopping.is_set():  # `stop` came before there was an uplink to close
+            uplink.close("stopping", goodbye=True)
+
+        def welcomed(welcome: Welcome) -> None:
+            self._welcomed(welcome)
+            backoff.reset()
+
+        try:
+            return uplink.serve(welcomed)
+        finally:
+            self._uplink = None
+            self._shells.relay_is(False)
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        """The relay let this machine in; keep what it gave at enrolment."""
+        if welcome.version != PROTOCOL_VERSION:
+            raise VersionMismatch(peer=f"the relay {self._server.url}", theirs=welcome.version, ours=PROTOCOL_VERSION)
+        if welcome.machine_token and self._key is not None:
+            self._enrolment = self._enrol(self._key, welcome)
+        self._verdict, self._reason = ONLINE, ""
+        self._shells.relay_is(True)
+        log.info("online as %s in workspace %s at %s", self._identity.name, welcome.workspace, self._server.url)
+
+    def _enrol(self, key: ApiKey, welcome: Welcome) -> Enrolment:
+        """Derive and keep this machine's own keys; the API key itself is not kept."""
+        machine_id = self._identity.machine_id
+        enrolment = Enrolment(
+            server=self._server.url,
+            workspace=welcome.workspace,
+            machine_token=welcome.machine_token,
+            key_id=key.key_id,
+            operator_psk=key.machine_psk(Role.OPERATOR, machine_id),
+            observer_psk=key.machine_psk(Role.OBSERVER, machine_id),
+        )
+        enrolment.save(self._home)
+        return enrolment
+
+    def _dialling(self) -> Dialling:
+        enrolled = self._enrolment
+        if enrolled is not None and enrolled.server == self._server.url and not self._rekeyed(enrolled):
+            credential, label = bearer("machine", self._identity.machine_id, bytes.fromhex(enrolled.machine_token)), "of this machine"
+        elif self._key is not None:
+            credential, label = self._key.bearer, self._key.masked
+        else:
+            raise NotEnrolled(server=self._server.url)
+        return Dialling(self._server, credential, label, insecure=self._options.insecure)
+
+    def _rekeyed(self, enrolled: Enrolment) -> bool:
+        """Whether a key was given that this machine was not enrolled with."""
+        return self._key is not None and self._key.key_id != enrolled.key_id
+
+    def _hello(self) -> Hello:
+        machine = AgentHello(
+            self._identity.machine_id,
+            self._identity.hostname,
+            self._identity.name,
+            public_key(self._identity.static_key),
+        )
+        return Hello(PROTOCOL_VERSION, f"cmdop {__version__}", "agent", machine)
+
+    # -- sessions ---------------------------------------------------------------------------
+
+    def _open_stream(self, stream_id: int, opened: Open, uplink: AgentUplink) -> AgentStream:
+        enrolment = self._enrolment
+        if enrolment is None:
+            raise RemoteProtocolError(reason="a stream before enrolment")
+        psk = enrolment.observer_psk if opened.role == Role.OBSERVER.value else enrolment.operator_psk
+        log.info("stream %d opened by %s (%s, %s)", stream_id, opened.operator, opened.role, opened.address)
+        # Bound to our own machine id, whatever the relay says the client asked for.
+        mine = Open(self._identity.machine_id, opened.role, opened.operator, opened.key_id, opened.address)
+        return AgentStream(stream_id, mine, psk, self._identity.static_key, uplink, self._admission)
+
+    def _sessions_changed(self) -> None:
+        uplink = self._uplink
+        if uplink is not None:
+            uplink.changed()
+
+    def _open_pty(self, wanted: Register, session_id: str) -> tuple[Pty, str]:
+        shell = shlex.join(wanted.command) if wanted.command else self._options.shell
+        return open_login_shell(wanted, session_id, shell, self._options.environment)

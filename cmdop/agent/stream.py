@@ -1,0 +1,181 @@
+"""One client's stream, as the agent serves it: handshake, admission, then the session.
+
+Frames come on the uplink's reader thread and are handled there, so a keystroke goes
+from the socket to the PTY without another thread. Only the admission, which may start
+a shell, has a thread of its own (`admit N`), which ends with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from cmdop.agent.admission import Admission, Guest
+from cmdop.agent.shell import Shell
+from cmdop.agent.viewer import Viewer
+from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, RoleTooLow, VersionMismatch
+from cmdop.limits import PROTOCOL_VERSION
+from cmdop.seal.noise import Channel, Handshake, prologue
+from cmdop.session.states import StreamEvent, StreamState
+from cmdop.wire.message import Message, Unknown
+from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
+from cmdop.wire.relay_messages import Open
+from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Refused, Register, Resize
+from cmdop.winsize import Winsize
+
+
+class Uplink(Protocol):
+    """What a stream needs of the connection that it runs in."""
+
+    def send_sealed(self, stream: int, payload: bytes) -> None: ...
+
+    def close_stream(self, stream: int, code: str = "", reason: str = "") -> None: ...
+
+    @property
+    def congested(self) -> bool: ...
+
+
+class AgentStream:
+    """Serves one stream. `frame` and `closed` are called by one thread."""
+
+    def __init__(
+        self, stream_id: int, opened: Open, psk: bytes, static_key: bytes, uplink: Uplink, admission: Admission
+    ) -> None:
+        self._id, self._opened, self._uplink, self._admission = stream_id, opened, uplink, admission
+        self._state = StreamState.GREETING
+        self._handshake = Handshake(
+            False, static_key, psk, prologue(opened.machine_id, opened.role), f"the client {opened.operator}"
+        )
+        self._channel: Channel | None = None
+        self._shell: Shell | None = None
+        self._viewer: Viewer | None = None
+        # Guards the seal's order and `_state`: records leave in the order they were sealed.
+        self._sealing = threading.Lock()
+        self._handlers: dict[int, Callable[[Record], None]] = {
+            RecordKind.CONTROL: self._on_control,
+            RecordKind.INPUT: self._on_input,
+            RecordKind.CREDIT: self._on_credit,
+        }
+
+    # -- from the uplink -----------------------------------------------------------------
+
+    def frame(self, payload: bytes) -> None:
+        """A SEALED frame of this stream. A client that breaks the rules loses its stream."""
+        try:
+            if self._channel is None:
+                self._shake(payload)
+            else:
+                record = decode_record(self._channel.open(payload))
+                handler = self._handlers.get(record.kind)
+                if handler is not None:
+                    handler(record)
+        except CmdopError as error:
+            self.refuse(error)
+
+    def closed(self) -> None:
+        """The stream is over; the session is not. Twice is quiet."""
+        with self._sealing:
+            self._state = StreamState.CLOSED
+            shell, viewer = self._shell, self._viewer
+            self._shell = self._viewer = None
+        if shell is not None and viewer is not None:
+            self._admission.leave(shell, viewer)
+
+    def _shake(self, payload: bytes) -> None:
+        self._state = self._state.after(StreamEvent.HANDSHAKE)
+        self._handshake.read(payload)
+        if self._handshake.finished:
+            self._channel = self._handshake.channel()
+        else:
+            self._uplink.send_sealed(self._id, self._handshake.write())
+
+    def _on_control(self, record: Record) -> None:
+        message = SESSION_MESSAGES.decode(record.payload)
+        if isinstance(message, Unknown):
+            return
+        if isinstance(message, Register):
+            self._register(message)
+            return
+        shell, viewer = self._attached(StreamEvent.DATA)
+        if isinstance(message, Resize):
+            shell.resize(viewer, Winsize(message.rows, message.cols))
+        elif isinstance(message, Detach):
+            self.finish()
+        else:
+            raise RemoteProtocolError(reason=f"{type(message).__name__} from a client")
+
+    def _on_input(self, record: Record) -> None:
+        shell, viewer = self._attached(StreamEvent.DATA)
+        if viewer.observer:
+            raise RoleTooLow(what="typing into a session", needed="operator", role="observer")
+        shell.type(viewer, record.offset, record.payload)
+
+    def _on_credit(self, record: Record) -> None:
+        shell, viewer = self._attached(StreamEvent.DATA)
+        shell.grant(viewer, record.offset)
+
+    def _attached(self, event: StreamEvent) -> tuple[Shell, Viewer]:
+        """The session of this stream. Raises RemoteProtocolError before there is one."""
+        self._state.after(event)
+        shell, viewer = self._shell, self._viewer
+        if shell is None or viewer is None:
+            raise ConnectionClosed(reason="the stream is closed")
+        return shell, viewer
+
+    # -- admission ------------------------------------------------------------------------------
+
+    def _register(self, wanted: Register) -> None:
+        self._state = self._state.after(StreamEvent.REGISTER)
+        if wanted.version != PROTOCOL_VERSION:
+            raise VersionMismatch(peer="the client", theirs=wanted.version, ours=PROTOCOL_VERSION)
+        threading.Thread(target=self._admit, args=(wanted,), name=f"admit {self._id}", daemon=True).start()
+
+    def _admit(self, wanted: Register) -> None:
+        guest = Guest(self._opened.operator, self._opened.role == "observer" or wanted.read_only)
+        try:
+            self.send_control(self._admission.success())
+            shell, viewer, created = self._admission.enter(wanted, guest, self)
+            with viewer.pumping:
+                ready = shell.attach(viewer, created)
+                with self._sealing:
+                    gone = self._state is StreamState.CLOSED
+                    if not gone:
+                        self._state = self._state.after(StreamEvent.ADMITTED)
+                        self._shell, self._viewer = shell, viewer
+                if not gone:
+                    self.send_control(ready)
+            if gone:
+                self._admission.leave(shell, viewer)
+            else:
+                self._admission.entered()
+                shell.pump(viewer)
+        except CmdopError as error:
+            self.refuse(error)
+
+    # -- to the client (the `Watching` of its viewer) ----------------------------------------------
+
+    @property
+    def congested(self) -> bool:
+        return self._uplink.congested
+
+    def send_record(self, kind: int, offset: int, payload: bytes) -> None:
+        with self._sealing:
+            if self._state is StreamState.CLOSED or self._channel is None:
+                return
+            self._uplink.send_sealed(self._id, self._channel.seal(encode_record(kind, offset, payload)))
+
+    def send_control(self, message: Message) -> None:
+        self.send_record(RecordKind.CONTROL, 0, SESSION_MESSAGES.encode(message))
+
+    def finish(self) -> None:
+        """Close the stream in good order."""
+        self.closed()
+        self._uplink.close_stream(self._id)
+
+    def refuse(self, error: CmdopError) -> None:
+        """Close the stream and say why: sealed where there is a channel."""
+        if self._channel is not None:
+            self.send_control(Refused(error.code, error.sentence[:500]))
+        self.closed()
+        self._uplink.close_stream(self._id, error.code, "" if self._channel else error.sentence[:500])

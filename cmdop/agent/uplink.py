@@ -1,0 +1,163 @@
+"""The agent's connection to its relay: frames to streams, heartbeats, liveness.
+
+Threads. The caller of `serve` is the reader: it blocks in `receive` and is woken by
+messages and by `close`. `heartbeat` blocks on a condition until the next heartbeat or
+ping is due, and is woken by `changed` and by `close`. Bulk output that the socket did
+not take is written by the connection's own writer, which then pumps the streams on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+from cmdop.agent.stream import AgentStream
+from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, from_peer
+from cmdop.limits import (
+    HEARTBEAT_INTERVAL_SECONDS,
+    LINK_DEAD_SECONDS,
+    PING_INTERVAL_SECONDS,
+    STREAMS_PER_CONNECTION_MAX,
+    UPLINK_LOW_WATER_BYTES,
+)
+from cmdop.transport.connection import Connection
+from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
+from cmdop.wire.message import Message
+from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, Goodbye, Heartbeat, Open, SessionSummary, Welcome
+
+OpenStream = Callable[[int, Open, "AgentUplink"], AgentStream]
+"""Makes the stream for an Open; raises CmdopError when it may not be."""
+
+
+class AgentUplink:
+    """One connection, from Welcome to its end."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        open_stream: OpenStream,
+        summaries: Callable[[], tuple[SessionSummary, ...]],
+        pump_all: Callable[[], None],
+    ) -> None:
+        self._connection, self._open_stream, self._summaries = connection, open_stream, summaries
+        connection.on_drained = pump_all
+        self._streams: dict[int, AgentStream] = {}
+        """Only the reader's thread touches it, but for single look-ups and pops."""
+        self._heard_at = time.monotonic()
+        # Guards the two below; told of every change.
+        self._change = threading.Condition()
+        self._dirty = False
+        self._closed = False
+
+    # -- the reader ----------------------------------------------------------------------
+
+    def serve(self, welcomed: Callable[[Welcome], None]) -> CmdopError:
+        """Serve until the connection ends; why it did. `welcomed` hears of the relay's Welcome."""
+        beat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        beat.start()
+        try:
+            while True:
+                message = self._connection.receive()
+                self._heard_at = time.monotonic()
+                self._on_frame(decode_frame(message), welcomed)
+        except CmdopError as error:
+            return error
+        finally:
+            self.close("")
+            beat.join()
+            for stream in list(self._streams.values()):
+                stream.closed()
+
+    def _on_frame(self, frame: Frame, welcomed: Callable[[Welcome], None]) -> None:
+        if frame.kind == FrameKind.SEALED:
+            stream = self._streams.get(frame.stream)
+            if stream is not None:
+                stream.frame(frame.payload)
+        elif frame.kind == FrameKind.CONTROL:
+            self._on_control(frame.stream, RELAY_MESSAGES.decode(frame.payload), welcomed)
+        elif frame.kind == FrameKind.PING:
+            self._send(FrameKind.PONG, CONNECTION_STREAM, frame.payload[:64])
+
+    def _on_control(self, stream_id: int, message: Message, welcomed: Callable[[Welcome], None]) -> None:
+        if isinstance(message, Open):
+            self._on_open(stream_id, message)
+        elif isinstance(message, Closed) and stream_id != CONNECTION_STREAM:
+            stream = self._streams.pop(stream_id, None)
+            if stream is not None:
+                stream.closed()
+        elif isinstance(message, Closed):
+            raise from_peer(message.code or ConnectionClosed.code, message.reason)
+        elif isinstance(message, Welcome):
+            welcomed(message)
+
+    def _on_open(self, stream_id: int, message: Open) -> None:
+        if stream_id == CONNECTION_STREAM or stream_id in self._streams:
+            raise RemoteProtocolError(reason=f"stream {stream_id} opened twice")
+        if len(self._streams) >= STREAMS_PER_CONNECTION_MAX:
+            self.close_stream(stream_id, "session-refused", "too many clients are connected to this machine")
+            return
+        self._streams[stream_id] = self._open_stream(stream_id, message, self)
+
+    # -- what streams need ------------------------------------------------------------------
+
+    @property
+    def congested(self) -> bool:
+        return self._connection.backlog_bytes > UPLINK_LOW_WATER_BYTES
+
+    def send_sealed(self, stream: int, payload: bytes) -> None:
+        self._send(FrameKind.SEALED, stream, payload)
+
+    def close_stream(self, stream: int, code: str = "", reason: str = "") -> None:
+        """Forget a stream and tell its client. Twice is quiet."""
+        self._streams.pop(stream, None)
+        self.send_control(Closed(code, reason), stream)
+
+    def send_control(self, message: Message, stream: int = CONNECTION_STREAM) -> None:
+        self._send(FrameKind.CONTROL, stream, RELAY_MESSAGES.encode(message))
+
+    def _send(self, kind: int, stream: int, payload: bytes) -> None:
+        # The reader sees the end of the connection; whoever sends need not.
+        with contextlib.suppress(ConnectionClosed):
+            self._connection.send(encode_frame(kind, stream, payload))
+
+    # -- liveness ------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """The sessions changed: the directory should hear of it now."""
+        with self._change:
+            self._dirty = True
+            self._change.notify_all()
+
+    def close(self, reason: str, goodbye: bool = False) -> None:
+        """End the connection, with a goodbye on a clean stop. Twice is quiet."""
+        with self._change:
+            if self._closed:
+                return
+            self._closed = True
+            self._change.notify_all()
+        if goodbye:
+            self.send_control(Goodbye())
+        self._connection.close(reason)
+
+    def _beat(self) -> None:
+        next_beat = time.monotonic() + HEARTBEAT_INTERVAL_SECONDS
+        next_ping = time.monotonic() + PING_INTERVAL_SECONDS
+        while True:
+            with self._change:
+                due = min(next_beat, next_ping)
+                self._change.wait_for(lambda: self._dirty or self._closed, max(0.0, due - time.monotonic()))
+                if self._closed:
+                    return
+                dirty, self._dirty = self._dirty, False
+            now = time.monotonic()
+            if dirty or now >= next_beat:
+                self.send_control(Heartbeat(self._summaries()[:16]))
+                next_beat = now + HEARTBEAT_INTERVAL_SECONDS
+            if now >= next_ping:
+                if now - self._heard_at >= LINK_DEAD_SECONDS:
+                    self._connection.close("nothing was heard")
+                elif now - self._heard_at >= PING_INTERVAL_SECONDS:
+                    self._send(FrameKind.PING, CONNECTION_STREAM, b"")
+                next_ping = now + PING_INTERVAL_SECONDS / 2

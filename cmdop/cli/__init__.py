@@ -1,0 +1,1 @@
+"""The `cmdop` command: one file per verb. Only here is anything printed or asked."""

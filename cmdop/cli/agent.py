@@ -1,0 +1,202 @@
+"""`cmdop agent`: start, stop and look at the agent of this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmdop.cli.options import api_key_option, home, json_option, server_option
+from cmdop.cli.output import print_json
+
+if TYPE_CHECKING:
+    from cmdop.agent.options import AgentOptions
+    from cmdop.agent.process import AgentProcess
+
+_FOLLOW_SECONDS = 0.2
+"""Nothing portable wakes who waits for a file to grow; so `logs -f` looks again this often."""
+
+
+@click.group()
+def agent() -> None:
+    """Make this machine reachable."""
+
+
+@agent.command()
+@click.option("--foreground", is_flag=True, help="Stay here instead of going into the background.")
+@click.option("--detached", is_flag=True, hidden=True, help="The key comes on stdin; say failures to who started us.")
+@click.option("--name", metavar="NAME", help="The machine's friendly name (default: its hostname).")
+@server_option
+@api_key_option
+@click.option("--shell", metavar="CMD", help="What to run in sessions (default: your login shell).")
+@click.option("--insecure", is_flag=True, help="Allow plain text (ws://) over a network.")
+def start(foreground: bool, detached: bool, **flags: Any) -> None:
+    """Start the agent; with --api-key the first time, to enrol this machine."""
+    from cmdop.agent.options import AgentOptions
+
+    options = AgentOptions(**flags, environment=dict(os.environ))
+    if foreground:
+        _run_here(options, detached)
+        return
+    from cmdop.agent import daemon
+
+    _tell_started(daemon.start(home(), options))
+
+
+@agent.command()
+def stop() -> None:
+    """Stop the agent and end its sessions."""
+    from cmdop.agent import daemon
+
+    daemon.stop(home())
+    click.echo("the agent has stopped")
+
+
+@agent.command()
+def restart() -> None:
+    """Stop the agent and start it with the same flags."""
+    from cmdop.agent import daemon
+    from cmdop.agent.options import AgentOptions
+
+    _tell_started(daemon.restart(home(), AgentOptions(environment=dict(os.environ))))
+
+
+@agent.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show whether the agent runs, and what it does."""
+    from cmdop.agent import daemon
+
+    found = daemon.status(home())
+    if as_json:
+        print_json(found)
+        return
+    for label, value in _status_lines(found):
+        click.echo(f"{label:<10} {value}")
+
+
+@agent.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until Ctrl-C.")
+@click.option(
+    "-n", "--lines", metavar="LINES", type=click.IntRange(min=0), default=100, help="How many (default: 100)."
+)
+def logs(follow: bool, lines: int) -> None:
+    """Print the agent's log."""
+    from cmdop.agent.logfile import LogTail, last_lines
+
+    tail = LogTail(home()) if follow else None
+    for line in last_lines(home(), lines):
+        click.echo(line)
+    if tail is None:
+        return
+    import time
+
+    try:
+        while True:
+            click.echo(tail.read(), nl=False)
+            time.sleep(_FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        return
+    finally:
+        tail.close()
+
+
+def _run_here(options: AgentOptions, detached: bool) -> None:
+    """Be the agent until SIGTERM, SIGINT or SIGHUP, or `cmdop agent stop`."""
+    from cmdop.agent import daemon
+    from cmdop.agent.process import AgentProcess
+    from cmdop.agent.service import AgentService
+    from cmdop.errors import CmdopError
+
+    where = home()
+    if detached:
+        options = replace(options, api_key=sys.stdin.read().strip() or None)
+        os.chdir(where.folder())  # not to keep a file system busy that somebody wants to unmount
+    _log(detached)
+    process = AgentProcess(where, options, AgentService)
+    _stop_on_signals(process)
+    try:
+        process.run()
+    except CmdopError as error:
+        if detached:
+            daemon.keep_failure(where, error)
+        raise
+
+
+def _log(detached: bool) -> None:
+    """To the home's log; and to stderr, for who looks on or a service's journal."""
+    import logging
+    import threading
+
+    from cmdop.agent.logfile import log_to_file
+
+    log_to_file(home(), debug=bool(os.environ.get("CMDOP_DEBUG")))
+    logger = logging.getLogger("cmdop")
+    if not detached:
+        logger.addHandler(logging.StreamHandler())
+    threading.excepthook = lambda died: logger.error("the thread %s died", died.thread, exc_info=died.exc_value)
+
+
+def _stop_on_signals(process: AgentProcess) -> None:
+    """Let signals end the agent cleanly, but those that were ignored when we came (nohup).
+
+    The thread `signal->stop` does it, because what a signal interrupts may hold the very
+    lock that stopping needs; it ends with the stopping.
+    """
+    import signal
+    import threading
+    from types import FrameType
+
+    def stop_it(number: int, _: FrameType | None) -> None:
+        reason = signal.Signals(number).name
+        threading.Thread(target=process.stop, args=(reason,), name="signal->stop", daemon=True).start()
+
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop_it)
+
+
+def _tell_started(found: dict[str, Any]) -> None:
+    from cmdop.agent.daemon import STARTING
+
+    runs = f"the agent runs (pid {found['pid']})"
+    if found["verdict"] == STARTING:
+        click.echo(f"{runs}, but is not online yet: {found.get('reason') or 'dialling the relay'}")
+        click.echo("look again with: cmdop agent status")
+    else:
+        click.echo(f"{runs}: {found.get('name')} is {found['verdict']} in {found.get('workspace')}")
+
+
+def _status_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    sessions = found.get("sessions") or []
+    lines = [
+        ("verdict", found["verdict"] + (f" ({found['reason']})" if found.get("reason") else "")),
+        ("machine", f"{found.get('name') or '?'} ({found.get('machine_id') or 'no id yet'})"),
+        ("hostname", found.get("hostname") or "?"),
+        ("workspace", found.get("workspace") or "not enrolled"),
+        ("relay", found.get("relay") or "?"),
+        ("pid", str(found["pid"])),
+        ("uptime", _span(found.get("uptime_seconds"))),
+        ("sessions", str(len(sessions))),
+    ]
+    return [*lines, *(("", _session_line(session)) for session in sessions)]
+
+
+def _session_line(session: dict[str, Any]) -> str:
+    shown = [str(session.get("session_id", "?"))[:8], session.get("operator") or "?"]
+    return "  ".join([*shown, f"{session.get('clients', 0)} attached", str(session.get("command", ""))])
+
+
+def _span(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{count} {unit}" for count, unit in parts if count] or ["0 s"]
+    return " ".join(shown[:2])

@@ -1,0 +1,212 @@
+"""`cmdop connect`: a shell on a machine, the list of machines, and this client's key."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import click
+
+from cmdop.auth.credentials import Credential, Given
+from cmdop.cli.options import api_key_option, home, json_option, server_option
+from cmdop.cli.progress import Banner, say
+from cmdop.home import Home
+from cmdop.errors import HostMissing, NotATerminal, UsageError
+
+SUBCOMMANDS = {"key": ("cmdop.cli.connect_key", "This workspace's API key.")}
+
+
+@dataclass(frozen=True)
+class ConnectOptions:
+    """Everything that stood on the command line."""
+
+    host: str | None
+    given: Given
+    list_machines: bool = False
+    online: bool = False
+    as_json: bool = False
+    no_interactive: bool = False
+    new: bool = False
+    session: str = ""
+    read_only: bool = False
+    detach_keys: str | None = None
+    insecure: bool = False
+
+
+class HostOrVerb(click.Group):
+    """`connect HOST`, `connect VERB ...`, or `connect` alone.
+
+    Options may stand before or after HOST. A machine that bears a verb's name is
+    reached with --host.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        import importlib
+
+        command = getattr(importlib.import_module(SUBCOMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in SUBCOMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take HOST out of the words, so that options may follow it."""
+        _, words, _ = self.make_parser(ctx).parse_args(list(args))
+        if words and words[0] not in SUBCOMMANDS:
+            args = self._without_host(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def _without_host(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = self._words(ctx, args)
+        if len(words) > 1:
+            raise UsageError(reason=f"one HOST, please, not {len(words)}: {' '.join(words)}")
+        ctx.meta["host"] = words[0]
+        # An option's value may be the same word: only HOST can be left out without a loss.
+        without = ([*args[:at], *args[at + 1 :]] for at, word in enumerate(args) if word == words[0])
+        return next(rest for rest in without if not self._words(ctx, rest))
+
+    def _words(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What is no option and no option's value."""
+        parser = self.make_parser(ctx)
+        parser.allow_interspersed_args = True
+        try:
+            return parser.parse_args(list(args))[1]
+        except click.BadOptionUsage:
+            return list(args)
+
+
+@click.group(cls=HostOrVerb, invoke_without_command=True, subcommand_metavar="[HOST]")
+@click.option("--host", metavar="NAME", help="A host that bears a verb's name.")
+@click.option("--list", "list_machines", is_flag=True, help="List the workspace's machines.")
+@click.option("--online", is_flag=True, help="With --list: only those that are online.")
+@click.option("--new", is_flag=True, help="Open a new session, though one is there.")
+@click.option("--session", metavar="ID", default="", help="Join this session; a unique prefix will do.")
+@click.option("--read-only", is_flag=True, help="Only watch: the machine takes no input from here.")
+@click.option("--detach-keys", metavar="KEYS", help="What leaves instead of ctrl-d, e.g. ctrl-p,ctrl-q.")
+@click.option("--no-interactive", "-q", is_flag=True, help="Never ask: fail when something is missing.")
+@click.option("--insecure", is_flag=True, help="Allow ws:// over a network.")
+@click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use.")
+@server_option
+@api_key_option
+@json_option
+@click.pass_context
+def connect(
+    ctx: click.Context,
+    host: str | None,
+    list_machines: bool,
+    online: bool,
+    new: bool,
+    session: str,
+    read_only: bool,
+    detach_keys: str | None,
+    no_interactive: bool,
+    insecure: bool,
+    workspace: str | None,
+    server: str | None,
+    api_key: str | None,
+    as_json: bool,
+) -> int | None:
+    """Open a shell on HOST: a hostname, a friendly name, or the beginning of an id.
+
+    \b
+    Ctrl-D leaves and keeps the session; everything else goes to the machine.
+      cmdop connect prod-api-1
+      cmdop connect --list
+    """
+    given = Given(server, api_key, workspace)
+    ctx.obj = given
+    if ctx.invoked_subcommand is not None:
+        return None
+    options = ConnectOptions(
+        host or ctx.meta.get("host"),
+        given,
+        list_machines,
+        online,
+        as_json,
+        no_interactive or as_json,
+        new,
+        session,
+        read_only,
+        detach_keys,
+        insecure,
+    )
+    if list_machines:
+        from cmdop.cli.connect_list import list_all
+
+        return list_all(options)
+    if options.host is None:
+        raise HostMissing() if options.no_interactive else NotATerminal(what="the picker")
+    return attach(options)
+
+
+def attach(options: ConnectOptions) -> int:
+    """Attach with the credential that the options lead to; the exit status."""
+    from cmdop.auth.credentials import find_credential
+
+    return attach_with(options, find_credential(home(), options.given), home())
+
+
+def attach_with(options: ConnectOptions, credential: Credential, where: Home) -> int:
+    """Attach to a session and say how it ended; the exit status."""
+    from cmdop.auth.device import device_key
+    from cmdop.client.attach import Attach
+    from cmdop.client.connect import TerminalAbout, Wanted, join_session
+    from cmdop.client.keys import KeyMachine, parse_detach_keys
+    from cmdop.terminal.factory import open_terminal
+
+    assert options.host is not None
+    leaving = parse_detach_keys(options.detach_keys) if options.detach_keys else None
+    device = device_key(where)
+    terminal = open_terminal()
+    try:
+        about = TerminalAbout(
+            terminal.size(), os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""), _locale()
+        )
+        wanted = Wanted(
+            options.host,
+            about,
+            session=options.session,
+            new=options.new,
+            read_only=options.read_only,
+            insecure=options.insecure,
+        )
+        joined = join_session(credential, device, wanted, Banner())
+        if joined.ready.notice:
+            say(f"[connect] {joined.ready.notice}")
+        keys = options.detach_keys or "Ctrl-D"
+        say(f"[connect] attached — {keys} to disconnect, Ctrl-C forwards as SIGINT")
+        machine = KeyMachine(leaving) if leaving is not None else KeyMachine()
+        outcome = Attach(joined.stream, joined.ready, terminal, machine, options.read_only).run()
+    finally:
+        terminal.close()
+    return _report(outcome, options.host)
+
+
+def _report(outcome: object, host: str) -> int:
+    """Say how the attach ended; the exit status."""
+    from cmdop.client.outcome import Detached, Failed, Killed, SessionEnded
+    from cmdop.limits import GRACE_SECONDS
+
+    if isinstance(outcome, SessionEnded):
+        say(f"[connect] session ended (exit {outcome.status})")
+        return outcome.status
+    if isinstance(outcome, Detached):
+        say(f"[connect] detached — the session is kept for {GRACE_SECONDS:.0f} s: cmdop connect {host}")
+        return 0
+    if isinstance(outcome, Killed):
+        return 128 + outcome.signal
+    assert isinstance(outcome, Failed)
+    say("[connect] disconnected")
+    raise outcome.error
+
+
+def _locale() -> str:
+    """The user's character locale, by POSIX's order of precedence (XBD §8.2)."""
+    return next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "")

@@ -1,0 +1,45 @@
+"""The `[connect]` lines: each is begun as its step begins, and ended as it ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cmdop.errors import CmdopError
+
+
+class _Line:
+    detail = ""
+
+
+class Banner:
+    """Prints steps on stderr; a failed step ends its line with `failed`."""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[_Line]:
+        line = _Line()
+        say(f"[connect] {name} ... ", end="")
+        try:
+            yield line
+        except (CmdopError, KeyboardInterrupt):
+            say("failed")
+            raise
+        say(f"ok ({line.detail})" if line.detail else "ok")
+
+
+class Silent:
+    """Tells nobody: for scripts."""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[_Line]:
+        yield _Line()
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Text on stderr at once; a stderr that is gone is nobody's problem."""
+    try:
+        sys.stderr.write(text + end)
+        sys.stderr.flush()
+    except OSError:
+        pass

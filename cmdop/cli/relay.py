@@ -1,0 +1,342 @@
+"""`cmdop relay`: run a relay, and keep its workspaces, keys and machines.
+
+The commands but `serve` change the records of a relay on this host; one that is running
+over the same --db acts on them before the command returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cmdop.auth.keys import ApiKey, Role, mask, parse_key
+from cmdop.cli.options import api_key_option, home, json_option
+from cmdop.cli.output import print_json, print_table
+from cmdop.errors import AdminKeyMissing
+from cmdop.relay import admin
+from cmdop.relay.directory import readable_age
+from cmdop.store.interface import KeyRecord, MachineRow
+from cmdop.store.sqlite import SqliteStore
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def db_option(command: F) -> F:
+    """--db, with the file in CMDOP_HOME behind it."""
+    option = click.option(
+        "--db",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=lambda: home().file("relay.db"),
+        show_default="relay.db in CMDOP_HOME",
+        help="The relay's records.",
+    )
+    return option(command)
+
+
+@click.group()
+def relay() -> None:
+    """Run and administer a relay."""
+
+
+# -- serve --------------------------------------------------------------------------------
+
+
+@relay.command()
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:7420", show_default=True, help="Where to listen.")
+@db_option
+@click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Certificate chain, PEM.")
+@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@click.option("--insecure", is_flag=True, help="Plain text off loopback, behind a proxy that does TLS.")
+def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, insecure: bool) -> None:
+    """Run a relay until SIGTERM or Ctrl-C.
+
+    \b
+    Example: cmdop relay serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
+    """
+    from cmdop.relay.control import RelayControl
+    from cmdop.relay.listen import listen_address, need_safe, relay_url, server_tls
+    from cmdop.relay.server import RelayServer
+
+    stop = _stop_signals()
+    _log_to_stderr()
+    address = listen_address(listen)
+    tls = server_tls(tls_cert, tls_key)
+    if not need_safe(address, tls=tls is not None, insecure=insecure):
+        click.echo("warning: --insecure: who can see this network can see keys that are shown to this relay.", err=True)
+    store = SqliteStore(db)
+    server = RelayServer(store, address, tls)
+    try:
+        server.start()
+        control = RelayControl(db, server.switch)
+        try:
+            click.echo(f"cmdop relay listening on {relay_url(server.address, tls=tls is not None)}", err=True)
+            stop.get()
+        finally:
+            control.close()
+    finally:
+        server.close()
+        store.close()
+
+
+def _stop_signals() -> queue.SimpleQueue[int]:
+    """Gets the number of a signal that asks to stop.
+
+    A SimpleQueue may be put to from a signal handler, whatever the main thread was
+    doing with it; an Event may not.
+    """
+    stop: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: stop.put(number))
+    return stop
+
+
+def _log_to_stderr() -> None:
+    debug = os.environ.get("CMDOP_DEBUG", "") not in ("", "0")
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+
+
+# -- workspaces ---------------------------------------------------------------------------
+
+
+@relay.group("workspace")
+def workspaces() -> None:
+    """Workspaces: each has its own keys and machines."""
+
+
+@workspaces.command("create")
+@click.argument("name")
+@click.option("--label", metavar="WHO", default="admin", show_default=True, help="Whose the first key is.")
+@db_option
+@json_option
+def create_workspace(name: str, label: str, db: Path, as_json: bool) -> None:
+    """Create a workspace and print its first admin key, once.
+
+    \b
+    Example: cmdop relay workspace create home > admin.key
+    """
+    with closing(SqliteStore(db)) as store:
+        key = admin.create_workspace(store, name, label, time.time())
+    _print_new_key(key, name, label, as_json)
+
+
+@workspaces.command("list")
+@db_option
+@json_option
+def list_workspaces(db: Path, as_json: bool) -> None:
+    """List the workspaces."""
+    with closing(SqliteStore(db)) as store:
+        rows = [
+            {
+                "workspace": workspace.name,
+                "created": _date(workspace.created),
+                "keys": sum(key.revoked_at is None for key in store.keys(workspace.name)),
+                "machines": store.count_machines(workspace.name),
+            }
+            for workspace in store.workspaces()
+        ]
+    _print_rows(rows, as_json)
+
+
+# -- keys ---------------------------------------------------------------------------------
+
+
+@relay.group("key")
+def keys() -> None:
+    """API keys. The relay never sees the half that opens sessions."""
+
+
+@keys.command("create")
+@click.option("--workspace", "workspace_name", metavar="NAME", required=True, help="The workspace.")
+@click.option("--label", metavar="WHO", required=True, help="Whose it is: the operator's name.")
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="What it is for.")
+@api_key_option
+@db_option
+@json_option
+def create_key(workspace_name: str, label: str, role: str, api_key: str | None, db: Path, as_json: bool) -> None:
+    """Make a key and print it, once.
+
+    The workspace's admin key gives the new one its private half. An agent's key is
+    for enrolling machines: each gets a token of its own then, so revoking the key
+    later cuts none of them (cmdop relay machine remove does).
+
+    \b
+    Example: CMDOP_API_KEY=ck_... cmdop relay key create --workspace home --label anna --role operator
+    """
+    if not api_key:
+        raise AdminKeyMissing(workspace=workspace_name)
+    with closing(SqliteStore(db)) as store:
+        made = admin.create_key(store, parse_key(api_key), workspace_name, label, Role(role), time.time())
+    _print_new_key(made, workspace_name, label, as_json)
+
+
+@keys.command("list")
+@click.option("--workspace", "workspace_name", metavar="NAME", help="Only those of this workspace.")
+@db_option
+@json_option
+def list_keys(workspace_name: str | None, db: Path, as_json: bool) -> None:
+    """List the keys, masked."""
+    with closing(SqliteStore(db)) as store:
+        rows = [_key_row(record) for record in store.keys(workspace_name)]
+    _print_rows(rows, as_json)
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@db_option
+@json_option
+def revoke_key(key_id: str, db: Path, as_json: bool) -> None:
+    """Revoke a key and close its open connections.
+
+    KEY_ID may be as the list shows it, or its beginning. Machines that were enrolled
+    with the key stay: cmdop relay machine remove cuts them.
+    """
+    from cmdop.relay.control import tell_key_revoked
+
+    with closing(SqliteStore(db)) as store:
+        record, admins_left = admin.revoke_key(store, key_id, time.time())
+    closed = tell_key_revoked(db, record.key_id)
+    if as_json:
+        print_json({**_key_row(record), "closed_connections": closed})
+    else:
+        click.echo(f"revoked {mask(record.key_id)} ({record.label}), {_count(closed, 'connection')} closed", err=True)
+    if not admins_left:
+        click.echo(f"warning: {record.workspace} has no admin key left, so it can get no new keys.", err=True)
+
+
+# -- machines -----------------------------------------------------------------------------
+
+
+@relay.group("machine")
+def machines() -> None:
+    """Enrolled machines."""
+
+
+@machines.command("list")
+@click.option("--workspace", "workspace_name", metavar="NAME", help="Only those of this workspace.")
+@db_option
+@json_option
+def list_machines(workspace_name: str | None, db: Path, as_json: bool) -> None:
+    """List the enrolled machines."""
+    from cmdop.relay.control import ask_online
+
+    with closing(SqliteStore(db)) as store:
+        enrolled = store.machines(workspace_name)
+    online = ask_online(db)
+    if as_json:
+        print_json([_machine_fields(row, online.get(row.machine_id)) for row in enrolled])
+        return
+    rows = [_machine_cells(row, online.get(row.machine_id)) for row in enrolled]
+    print_table(("MACHINE", "NAME", "HOSTNAME", "WORKSPACE", "LAST HEARD"), rows)
+
+
+@machines.command("remove")
+@click.argument("machine_id")
+@db_option
+@json_option
+def remove_machine(machine_id: str, db: Path, as_json: bool) -> None:
+    """Remove a machine: its token is void, and its connection is closed.
+
+    MACHINE_ID may be the beginning of one. The machine comes back only when it is
+    enrolled anew, with a key.
+    """
+    from cmdop.relay.control import tell_machine_removed
+
+    with closing(SqliteStore(db)) as store:
+        row = admin.remove_machine(store, machine_id)
+    closed = tell_machine_removed(db, row.machine_id)
+    if as_json:
+        print_json({"machine_id": row.machine_id, "name": row.name, "closed_connections": closed})
+    else:
+        click.echo(f"removed {row.name} ({row.machine_id}), {_count(closed, 'connection')} closed", err=True)
+
+
+# -- how it looks -------------------------------------------------------------------------
+
+
+def _print_new_key(key: ApiKey, workspace_name: str, label: str, as_json: bool) -> None:
+    """The key alone on stdout, so that it can be piped; what to do with it on stderr."""
+    if as_json:
+        fields = {"workspace": workspace_name, "key_id": key.key_id, "label": label, "role": key.role.value}
+        print_json({**fields, "key": key.text})
+        return
+    click.echo(key.text)
+    what = f"the {key.role.value} key {key.masked} of {workspace_name}"
+    click.echo(f"This is {what}. It is shown only this once.", err=True)
+
+
+def _key_row(record: KeyRecord) -> dict[str, Any]:
+    return {
+        "key_id": record.key_id,
+        "label": record.label,
+        "role": record.role,
+        "workspace": record.workspace,
+        "created": _date(record.created),
+        "last_used": _date(record.last_used),
+        "revoked": _date(record.revoked_at),
+    }
+
+
+def _machine_fields(row: MachineRow, online_age: float | None) -> dict[str, Any]:
+    age = online_age if online_age is not None else max(0.0, time.time() - row.last_seen)
+    return {
+        "machine_id": row.machine_id,
+        "hostname": row.hostname,
+        "name": row.name,
+        "online": online_age is not None,
+        "heartbeat_age_seconds": round(age, 3),
+        "last_seen": _date(time.time() - age),
+        "workspace": row.workspace,
+        "agent_version": row.agent_version,
+        "stopped_cleanly": row.stopped_cleanly,
+        "created": _date(row.created),
+    }
+
+
+def _machine_cells(row: MachineRow, online_age: float | None) -> tuple[str, ...]:
+    if online_age is not None:
+        heard = f"online, {readable_age(online_age)}"
+    else:
+        how = "stopped" if row.stopped_cleanly else "broke off"
+        heard = f"{how} {readable_age(max(0.0, time.time() - row.last_seen))} ago"
+    return row.machine_id, row.name, row.hostname, row.workspace, heard
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    header = [name.upper().replace("_", " ") for name in rows[0]] if rows else ["NONE"]
+    print_table(header, [[_cell(name, value) for name, value in row.items()] for row in rows])
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    return mask(value) if name == "key_id" else str(value)
+
+
+def _date(unix_seconds: float | None) -> str | None:
+    """RFC 3339, in UTC."""
+    if unix_seconds is None:
+        return None
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

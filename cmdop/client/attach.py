@@ -1,0 +1,228 @@
+"""The attach loop: the user's terminal on one side, a session on the other.
+
+Threads. Main waits in `Attach.run` for the first outcome; signals only put an event
+into its queue. `relay->stdout` blocks in poll on the connection and, while something is
+queued, on the terminal; it is woken by both, by the next ping's time, and by the
+connection's close. `stdin->relay` blocks in the terminal's read, and is woken by keys
+and by `Terminal.wake`. Neither ever waits for the other, or for the network to take
+something: leaving needs nothing but the key.
+
+The terminal is put back in `run`, by leaving one `with` block, whatever happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterator
+
+from cmdop.client.keys import KeyMachine
+from cmdop.client.link import MachineStream
+from cmdop.client.outcome import Detached, Failed, Killed, Outcome, SessionEnded
+from cmdop.client.poll import wait_for
+from cmdop.client.show import Show
+from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, TimedOut, from_peer
+from cmdop.limits import (
+    INPUT_BACKLOG_MAX_BYTES,
+    KEY_HOLD_SECONDS,
+    LINK_DEAD_SECONDS,
+    PING_INTERVAL_SECONDS,
+    RESTORE_WITHIN_SECONDS,
+)
+from cmdop.session.credit import ReceiveWindow
+from cmdop.session.typed import TypedOut
+from cmdop.terminal.interface import Terminal
+from cmdop.wire.message import Message
+from cmdop.wire.record import Record, RecordKind
+from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Ended, Ready, Refused, Resize
+from cmdop.wire.session_messages import Detached as DetachedByAgent
+
+
+class Attach:
+    """One attach, from Ready to its outcome."""
+
+    def __init__(
+        self, stream: MachineStream, ready: Ready, terminal: Terminal, keys: KeyMachine, read_only: bool = False
+    ) -> None:
+        self._stream, self._terminal, self._keys, self._read_only = stream, terminal, keys, read_only
+        self._created = ready.created
+        self._events: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        """The first outcome wins; None says that the window's size changed. Signal
+        handlers put into it, which a SimpleQueue allows and a Condition does not."""
+        window = ReceiveWindow(ready.output_offset)
+        window.first_grant()
+        self._show = Show(terminal.output, ready.output_offset, window, stream.about.round_trip_seconds)
+        if terminal.is_tty:
+            self._show.put_opening()
+        self._typed = TypedOut()
+        # Guards `_typed`, which the reader acknowledges and the writer fills; told of acks.
+        self._typing = threading.Condition()
+        self._ended: Ended | None = None
+        self._stopping = False
+
+    def run(self) -> Outcome:
+        """Attach until something ends it, with the terminal put back. On the main thread."""
+        outcome: Outcome = Failed(ConnectionClosed(reason="the attach was abandoned"))
+        shower = threading.Thread(target=self._relay_to_stdout, name="relay->stdout", daemon=True)
+        typist = threading.Thread(target=self._stdin_to_relay, name="stdin->relay", daemon=True)
+        with self._terminal.raw(), self._signals():
+            try:
+                shower.start()
+                typist.start()
+                outcome = self._wait()
+            finally:
+                self._stop(typist)
+        self._leave(outcome)
+        return outcome
+
+    def _wait(self) -> Outcome:
+        while True:
+            event = self._events.get()
+            if event is not None:
+                return event
+            size = self._terminal.size()
+            with contextlib.suppress(ConnectionClosed):
+                self._stream.send_control(Resize(size.rows, size.cols))
+
+    def _stop(self, typist: threading.Thread) -> None:
+        """Nothing more is shown or typed; the modes that the remote left on are undone."""
+        self._stopping = True
+        self._terminal.wake()
+        with self._typing:
+            self._typing.notify_all()
+        until = time.monotonic() + RESTORE_WITHIN_SECONDS / 2
+        undo = self._show.stop(RESTORE_WITHIN_SECONDS / 2)
+        with contextlib.suppress(CmdopError):
+            while undo and time.monotonic() < until:
+                taken = self._terminal.output.try_write(undo)
+                undo = undo[taken:]
+                if undo and not taken:
+                    wait_for(None, self._terminal.output.poll_fd, until - time.monotonic())
+        typist.join(RESTORE_WITHIN_SECONDS / 2)
+        if not undo:
+            self._terminal.drain_input(self._show.answers_due)
+
+    def _leave(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Detached):
+            with contextlib.suppress(ConnectionClosed):
+                self._stream.send_control(Detach())
+        self._stream.connection.close("detached")
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Signals that end us become outcomes, SIGWINCH a new size, for as long as we are raw."""
+        with (
+            self._terminal.on_resize(lambda: self._events.put(None)),
+            self._terminal.on_end(lambda number: self._events.put(Killed(number))),
+        ):
+            yield
+
+    # -- relay->stdout -------------------------------------------------------------------
+
+    def _relay_to_stdout(self) -> None:
+        try:
+            self._pump_out()
+        except CmdopError as error:
+            self._events.put(Failed(error))
+
+    def _pump_out(self) -> None:
+        connection = self._stream.connection
+        heard_at = asked_at = time.monotonic()
+        while not self._stopping:
+            if self._ended is not None and not self._show.pending:
+                self._events.put(SessionEnded(self._ended))
+                return
+            out_fd = self._show_fd()
+            blind = self._show.pending and out_fd is None
+            readable, writable = connection.buffered, False
+            if not readable:
+                readable, writable = wait_for(connection, out_fd, 0 if blind else PING_INTERVAL_SECONDS / 2)
+            now = time.monotonic()
+            if readable:
+                heard_at = now
+                self._take(self._stream.receive())
+            elif now - heard_at >= LINK_DEAD_SECONDS:
+                raise TimedOut(what="the relay", seconds=LINK_DEAD_SECONDS)
+            elif now - max(heard_at, asked_at) >= PING_INTERVAL_SECONDS:
+                asked_at = now
+                self._stream.ping()
+            if self._show.pending and (writable or blind or readable):
+                limit = self._show.write()
+                if limit is not None:
+                    self._stream.send_record(RecordKind.CREDIT, limit)
+
+    def _show_fd(self) -> int | None:
+        return self._terminal.output.poll_fd if self._show.pending else None
+
+    def _take(self, record: Record | None) -> None:
+        if record is None:
+            return
+        if record.kind == RecordKind.OUTPUT:
+            self._show.put_output(record.offset, record.payload)
+        elif record.kind == RecordKind.REPLAY:
+            self._show.put_replay(record.payload)
+        elif record.kind == RecordKind.ACK:
+            with self._typing:
+                self._typed.ack(record.offset)
+                self._send_typed()
+                self._typing.notify_all()
+        elif record.kind == RecordKind.CONTROL:
+            self._on_control(SESSION_MESSAGES.decode(record.payload))
+
+    def _on_control(self, message: Message) -> None:
+        if isinstance(message, Ended):
+            self._ended = message
+        elif isinstance(message, Refused):
+            raise from_peer(message.code, message.reason, host=self._stream.about.host)
+        elif isinstance(message, DetachedByAgent):
+            raise from_peer(message.code, "", host=self._stream.about.host, operator=message.operator)
+        elif isinstance(message, Ready):
+            raise RemoteProtocolError(reason="ready twice")
+
+    # -- stdin->relay -----------------------------------------------------------------------
+
+    def _stdin_to_relay(self) -> None:
+        try:
+            self._pump_in()
+        except CmdopError as error:
+            self._events.put(Failed(error))
+
+    def _pump_in(self) -> None:
+        while not self._stopping:
+            data = self._terminal.read(KEY_HOLD_SECONDS if self._keys.held else None)
+            if data == b"":
+                self._end_of_input()
+                return
+            typed = self._keys.flush() if data is None else self._keys.feed(data)
+            self._type(typed.forward)
+            if typed.detach:
+                self._events.put(Detached())
+                return
+
+    def _end_of_input(self) -> None:
+        """Nobody types any more: a terminal that went, or the end of a pipe.
+
+        A pipe's end is passed on to a shell that was opened for it, as the character
+        that a terminal would send (VEOF); a session of somebody else is only left.
+        """
+        self._type(self._keys.flush().forward)
+        if self._created and not self._terminal.is_tty:
+            self._type(b"\x04")
+        else:
+            self._events.put(Detached())
+
+    def _type(self, data: bytes) -> None:
+        if not data or self._read_only:
+            return
+        with self._typing:
+            self._typed.type(data)
+            self._send_typed()
+            # A paste that the program does not read: the terminal has to wait, as under ssh.
+            self._typing.wait_for(lambda: self._stopping or self._typed.waiting_bytes < INPUT_BACKLOG_MAX_BYTES)
+
+    def _send_typed(self) -> None:
+        """Send what the window allows. `_typing` is held; sending does not block."""
+        while (piece := self._typed.next_to_send()) is not None:
+            self._stream.send_record(RecordKind.INPUT, *piece)

@@ -1,0 +1,215 @@
+"""The client's connection to its relay, and a sealed stream to one machine over it.
+
+Everything here runs on the caller's thread and blocks; each step has a timeout, at
+whose end a watchdog closes the connection under it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cmdop import __version__
+from cmdop.auth.keys import ApiKey, Role
+from cmdop.errors import (
+    CmdopError,
+    ConnectionClosed,
+    MachineOffline,
+    RemoteProtocolError,
+    TimedOut,
+    VersionMismatch,
+    from_peer,
+)
+from cmdop.limits import AUTH_TIMEOUT_SECONDS, HELLO_TIMEOUT_SECONDS, OPEN_TIMEOUT_SECONDS, PROTOCOL_VERSION
+from cmdop.seal.noise import Channel, Handshake, prologue
+from cmdop.transport.address import WANT_HEADER, WANT_MACHINES
+from cmdop.transport.connection import Connection
+from cmdop.transport.dial import Dialling, dial
+from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
+from cmdop.wire.message import Message
+from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
+from cmdop.wire.relay_messages import (
+    RELAY_MESSAGES,
+    Closed,
+    Hello,
+    ListMachines,
+    MachineRecord,
+    Machines,
+    Open,
+    Welcome,
+)
+from cmdop.wire.session_messages import SESSION_MESSAGES
+
+M = TypeVar("M", bound=Message)
+
+SOFTWARE = f"cmdop {__version__}"
+
+
+@contextmanager
+def _watchdog(connection: Connection, what: str, seconds: float) -> Iterator[None]:
+    """Close the connection when the block takes too long. Raises TimedOut then."""
+    bark = threading.Timer(seconds, connection.close, ("too slow",))
+    bark.name = "watchdog"
+    bark.daemon = True
+    bark.start()
+    try:
+        yield
+    except ConnectionClosed as error:
+        if bark.finished.is_set():
+            raise TimedOut(what=what, seconds=seconds) from error
+        raise
+    finally:
+        bark.cancel()
+
+
+class RelayLink:
+    """One connection to a relay as a client. `welcome` is the relay's first message."""
+
+    def __init__(self, connection: Connection, server: str) -> None:
+        self.connection, self.server = connection, server
+        self._next_stream = 1
+        self._waiting: list[Frame] = []
+        connection.send(_control(CONNECTION_STREAM, Hello(PROTOCOL_VERSION, SOFTWARE, "client")))
+        with _watchdog(connection, f"the relay {server}", HELLO_TIMEOUT_SECONDS):
+            self.welcome = self._expect(Welcome)
+        if self.welcome.version != PROTOCOL_VERSION:
+            self.close()
+            raise VersionMismatch(peer=f"the relay {server}", theirs=self.welcome.version, ours=PROTOCOL_VERSION)
+
+    def machines(self) -> tuple[MachineRecord, ...]:
+        """The machines of the workspace, as the relay told them with its welcome or tells them now."""
+        if self.welcome.machines is not None:
+            return self.welcome.machines
+        with _watchdog(self.connection, f"the relay {self.server}", HELLO_TIMEOUT_SECONDS):
+            self.connection.send(_control(CONNECTION_STREAM, ListMachines()))
+            return self._expect(Machines).machines
+
+    def open(self, machine: MachineRecord, role: Role, key: ApiKey, static_key: bytes) -> MachineStream:
+        """A sealed stream to a machine, after two of the handshake's three messages.
+
+        Raises what the relay or the machine answered: MachineOffline, RoleTooLow and so on;
+        SealRefused when the other end does not hold this workspace's keys.
+        """
+        stream_id, self._next_stream = self._next_stream, self._next_stream + 1
+        psk = key.machine_psk(role, machine.machine_id)
+        bound = prologue(machine.machine_id, role.value)
+        handshake = Handshake(True, static_key, psk, bound, f"the machine {machine.name}")
+        began = time.monotonic()
+        self.connection.send(_control(stream_id, Open(machine.machine_id, role.value)))
+        self.connection.send(encode_frame(FrameKind.SEALED, stream_id, handshake.write()))
+        with _watchdog(self.connection, f"the machine {machine.name}", OPEN_TIMEOUT_SECONDS):
+            reply = self._sealed_frame(stream_id, machine.name)
+        round_trip_seconds = time.monotonic() - began
+        handshake.read(reply)
+        self.connection.send(encode_frame(FrameKind.SEALED, stream_id, handshake.write()))
+        about = StreamAbout(stream_id, machine.name, handshake.remote_static, round_trip_seconds)
+        return MachineStream(self.connection, handshake.channel(), about)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _sealed_frame(self, stream_id: int, host: str) -> bytes:
+        while True:
+            frame = decode_frame(self.connection.receive())
+            if frame.kind == FrameKind.SEALED and frame.stream == stream_id:
+                return frame.payload
+            if frame.kind == FrameKind.CONTROL:
+                message = RELAY_MESSAGES.decode(frame.payload)
+                if isinstance(message, Closed) and frame.stream in (CONNECTION_STREAM, stream_id):
+                    raise closed_error(message, host)
+
+    def _expect(self, kind: type[M]) -> M:
+        while True:
+            frame = decode_frame(self.connection.receive())
+            if frame.kind != FrameKind.CONTROL or frame.stream != CONNECTION_STREAM:
+                continue
+            message = RELAY_MESSAGES.decode(frame.payload)
+            if isinstance(message, kind):
+                return message
+            if isinstance(message, Closed):
+                raise closed_error(message, "")
+
+
+@dataclass(frozen=True)
+class StreamAbout:
+    """What is known of a stream: its number, the machine, its public key, the round trip."""
+
+    stream_id: int
+    host: str
+    machine_static: bytes
+    round_trip_seconds: float
+
+
+class MachineStream:
+    """A sealed stream to a machine. One thread receives; any may send."""
+
+    def __init__(self, connection: Connection, channel: Channel, about: StreamAbout) -> None:
+        self.connection, self.about = connection, about
+        self._channel = channel
+        # Guards the order of sealing: records leave in the order they were sealed.
+        self._sealing = threading.Lock()
+
+    def send_record(self, kind: int, offset: int = 0, payload: bytes = b"") -> None:
+        """Seal and send; never blocks. Raises ConnectionClosed."""
+        with self._sealing:
+            sealed = self._channel.seal(encode_record(kind, offset, payload))
+            self.connection.send(encode_frame(FrameKind.SEALED, self.about.stream_id, sealed))
+
+    def send_control(self, message: Message) -> None:
+        self.send_record(RecordKind.CONTROL, 0, SESSION_MESSAGES.encode(message))
+
+    def ping(self) -> None:
+        """Ask the relay for a sign of life."""
+        self.connection.send(encode_frame(FrameKind.PING, CONNECTION_STREAM, b""))
+
+    def receive(self) -> Record | None:
+        """The next record, or None for a message that was none; blocks.
+
+        Raises ConnectionClosed, SealRefused, RemoteProtocolError, or what Closed says.
+        """
+        frame = decode_frame(self.connection.receive())
+        if frame.kind == FrameKind.SEALED and frame.stream == self.about.stream_id:
+            return decode_record(self._channel.open(frame.payload))
+        if frame.kind == FrameKind.PING:
+            self.connection.send(encode_frame(FrameKind.PONG, CONNECTION_STREAM, frame.payload[:64]))
+        elif frame.kind == FrameKind.CONTROL:
+            message = RELAY_MESSAGES.decode(frame.payload)
+            if isinstance(message, Closed) and frame.stream in (CONNECTION_STREAM, self.about.stream_id):
+                raise closed_error(message, self.about.host)
+        return None
+
+    def receive_control(self, what: str) -> Message:
+        """The next session message, within a timeout; other records are not expected yet."""
+        with _watchdog(self.connection, what, AUTH_TIMEOUT_SECONDS):
+            while True:
+                record = self.receive()
+                if record is not None and record.kind == RecordKind.CONTROL:
+                    return SESSION_MESSAGES.decode(record.payload)
+                if record is not None:
+                    raise RemoteProtocolError(reason="session data before the session")
+
+
+def connect_relay(to: Dialling, want_machines: bool) -> RelayLink:
+    """Dial a relay as a client. Raises RelayUnreachable, KeyRefused, VersionMismatch and so on."""
+    headers = {**to.headers, WANT_HEADER: WANT_MACHINES} if want_machines else to.headers
+    connection = dial(Dialling(to.server, to.credential, to.key_label, headers, to.insecure, to.ca_file))
+    try:
+        return RelayLink(connection, to.server.url)
+    except CmdopError:
+        connection.close()
+        raise
+
+
+def closed_error(message: Closed, host: str) -> CmdopError:
+    """What a Closed means to the user."""
+    if message.code == MachineOffline.code:
+        return MachineOffline(name=host, last_heard=message.reason)
+    return from_peer(message.code or ConnectionClosed.code, message.reason, host=host)
+
+
+def _control(stream: int, message: Message) -> bytes:
+    return encode_frame(FrameKind.CONTROL, stream, RELAY_MESSAGES.encode(message))

@@ -1,0 +1,102 @@
+"""How a command reaches the long-running process of the same user on this machine.
+
+`cmdop agent status` asks the agent, `cmdop relay key revoke` tells the relay. One
+request and one answer, JSON both, over the standard library's local connections: a
+Unix socket, or a named pipe on Windows. Where it listens and the secret that it asks
+for are in a 0600 file; nothing of this can be reached from the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import Any
+
+from cmdop.home import Home
+
+ANSWER_MAX_BYTES = 1 << 20
+_SOCKET_PATH_MAX_CHARS = 100
+"""sun_path holds 104 bytes on macOS and 108 on Linux, the final zero included."""
+
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class ControlServer:
+    """Answers requests on a thread of its own, named `control`.
+
+    The thread blocks in accept; `close` wakes it by connecting to it. `answer` gets a
+    request's fields and returns the answer's; it runs on that thread.
+    """
+
+    def __init__(self, home: Home, name: str, answer: Answer) -> None:
+        self._home, self._name, self._answer = home, name, answer
+        self._key = os.urandom(32)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._closing = False
+        self._listener = Listener(self._address(), authkey=self._key)
+        home.write_json(name, {"address": self._listener.address, "key": self._key.hex(), "pid": os.getpid()})
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering and remove the file and the socket. Twice is quiet."""
+        if self._closing:
+            return
+        self._closing = True
+        with contextlib.suppress(OSError, EOFError, AuthenticationError):
+            Client(self._listener.address, authkey=self._key).close()
+        self._thread.join()
+        self._listener.close()
+        self._home.remove(self._name)
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def _address(self) -> str:
+        if sys.platform == "win32":
+            return rf"\\.\pipe\cmdop-{os.urandom(8).hex()}"
+        beside = self._home.folder() / f"{self._name}.socket"
+        if len(os.fsencode(beside)) <= _SOCKET_PATH_MAX_CHARS:
+            beside.unlink(missing_ok=True)  # a killed process left it
+            return str(beside)
+        self._scratch = tempfile.TemporaryDirectory(prefix="cmdop-")
+        return str(Path(self._scratch.name) / "control.socket")
+
+    def _serve(self) -> None:
+        while not self._closing:
+            # A caller that goes away, or has the wrong secret, is its own problem.
+            with contextlib.suppress(OSError, EOFError, AuthenticationError, ValueError):
+                with self._listener.accept() as caller:
+                    if not self._closing:
+                        self._serve_one(caller)
+
+    def _serve_one(self, caller: Connection[Any, Any]) -> None:
+        request = json.loads(caller.recv_bytes(ANSWER_MAX_BYTES))
+        if isinstance(request, dict):
+            caller.send_bytes(json.dumps(self._answer(request)).encode())
+
+
+def ask(home: Home, name: str, request: dict[str, Any], timeout_seconds: float = 5.0) -> dict[str, Any] | None:
+    """The answer of the process that wrote `name`, or None when none answers.
+
+    A file left by a process that died is the same as none.
+    """
+    where = home.read_json(name)
+    if where is None:
+        return None
+    try:
+        with Client(str(where["address"]), authkey=bytes.fromhex(str(where["key"]))) as process:
+            process.send_bytes(json.dumps(request).encode())
+            if not process.poll(timeout_seconds):
+                return None
+            answer = json.loads(process.recv_bytes(ANSWER_MAX_BYTES))
+    except (OSError, EOFError, AuthenticationError, ValueError, KeyError):
+        return None
+    return answer if isinstance(answer, dict) else None

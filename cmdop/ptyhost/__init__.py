@@ -1,0 +1,1 @@
+"""A program in a PTY, whatever the platform: `factory.open_pty` is the way in."""

@@ -1,0 +1,228 @@
+"""A program in a PTY of Linux or macOS.
+
+The master is non-blocking and in packet mode (TIOCPKT in tty_ioctl(4)): every read has a
+byte in front, 0 before output, or else bits that tell what the line discipline did. The
+one that matters is TIOCPKT_FLUSHWRITE: it threw away what was not read yet.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import signal as signals
+import struct
+import sys
+import termios
+import threading
+from collections.abc import Callable, Mapping
+
+from cmdop.errors import ShellUnusable
+from cmdop.limits import PTY_READ_BYTES
+from cmdop.ptyhost import processes
+from cmdop.ptyhost.child import Child
+from cmdop.ptyhost.interface import Exited, Pty, PtyClosed, PtyRead, Ready, ShellCommand
+from cmdop.ptyhost.signals import signal_number
+from cmdop.winsize import Winsize
+
+assert sys.platform != "win32"
+
+StartChild = Callable[[ShellCommand, Mapping[str, str], str, int], Child]
+
+_PACKET_BYTES = 4096
+"""Output in one read, at most; Linux never has more."""
+_IUTF8 = 0x4000
+"""<asm/termbits.h> and macOS <sys/termios.h>: erase takes whole characters back."""
+_GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+def open_posix_pty(
+    start: StartChild, command: ShellCommand, env: Mapping[str, str], cwd: str, winsize: Winsize
+) -> PosixPty:
+    """The command, running in a new PTY of that size. Raises ShellUnusable."""
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        raise ShellUnusable(shell=command.path, reason=f"no PTY: {error.strerror}") from error
+    try:
+        _prepare(master, slave, winsize)
+        return _adopt(master, start(command, env, cwd, slave))
+    except OSError as error:
+        os.close(master)
+        raise ShellUnusable(shell=command.path, reason=error.strerror) from error
+    finally:
+        os.close(slave)
+
+
+def _adopt(master: int, child: Child) -> PosixPty:
+    try:
+        return PosixPty(master, child)
+    except OSError:  # out of descriptors
+        processes.send(child.pid, signals.SIGKILL)
+        child.release()
+        raise
+
+
+def _prepare(master: int, slave: int, winsize: Winsize) -> None:
+    attributes = termios.tcgetattr(slave)
+    attributes[0] |= _IUTF8
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    termios.tcsetwinsize(slave, winsize.clamped())
+    fcntl.ioctl(master, termios.TIOCPKT, struct.pack("i", 1))
+    os.set_blocking(master, False)
+
+
+class PosixPty(Pty):
+    """The master of a PTY and the child that leads the session on its slave."""
+
+    def __init__(self, master: int, child: Child) -> None:
+        self.pid = child.pid
+        self._master, self._child = master, child
+        self._waking, self._wake = os.pipe()
+        os.set_blocking(self._waking, False)
+        os.set_blocking(self._wake, False)
+        self._pollers: dict[tuple[bool, bool], select.poll] = {}
+        self._hung_up = False
+        self._exit_seen = False
+        self._after_exit_bytes = 0
+        # Guards the descriptors against being closed, and reused by others, while a thread
+        # that is not the owner uses one. Only short system calls are made under it.
+        self._lock = threading.Lock()
+        self._closed = False
+
+    # -- the owner's thread ---------------------------------------------------------------
+
+    def wait(self, want_write: bool, want_read: bool = True) -> Ready:
+        events = dict(self._poller(want_write, want_read).poll())
+        master = events.get(self._master, 0)
+        exited = self._child.fileno() in events
+        self._exit_seen |= exited
+        self._hung_up = bool(master & _GONE)
+        woken = self._waking in events
+        if woken:
+            os.read(self._waking, 4096)
+        return Ready(
+            readable=want_read and (exited or bool(master & (select.POLLIN | select.POLLPRI | _GONE))),
+            writable=want_write and bool(master & (select.POLLOUT | _GONE)),
+            woken=woken,
+        )
+
+    def read(self) -> PtyRead:
+        if self._after_exit_bytes >= PTY_READ_BYTES:
+            raise PtyClosed
+        pieces: list[bytes] = []
+        size = 0
+        while size <= PTY_READ_BYTES - _PACKET_BYTES and (packet := self._read_packet()):
+            if packet[0] & termios.TIOCPKT_FLUSHWRITE:
+                return PtyRead(b"".join(pieces), flushed=True)
+            # Of the other bits none says anything about output: flow control, and flushed input.
+            if packet[0] == termios.TIOCPKT_DATA:
+                pieces.append(packet[1:])
+                size += len(packet) - 1
+        if not pieces and (packet is None or self._exit_seen):
+            raise PtyClosed
+        if self._exit_seen:
+            # The kernel holds less than one full read; more is from those left behind.
+            self._after_exit_bytes += size
+        return PtyRead(b"".join(pieces), flushed=False)
+
+    def write(self, data: bytes | memoryview) -> int:
+        try:
+            return os.write(self._master, data)
+        except BlockingIOError:
+            if self._hung_up:
+                raise PtyClosed from None
+            return 0
+        except OSError as error:
+            raise PtyClosed from error
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        if self._child.exited() is None:
+            self.kill()
+        with self._lock:
+            self._closed = True
+            for fd in (self._master, self._waking, self._wake):
+                os.close(fd)
+        self._pollers.clear()
+        self._child.release()
+
+    # -- any thread -------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        with self._lock:
+            if not self._closed:
+                try:
+                    os.write(self._wake, b"\0")
+                except BlockingIOError:
+                    pass  # it is full of wakes
+
+    def resize(self, winsize: Winsize) -> None:
+        with self._lock:
+            if not self._closed:
+                try:
+                    termios.tcsetwinsize(self._master, winsize.clamped())
+                except (OSError, termios.error):
+                    pass  # nobody holds the other side: nobody to tell
+
+    def signal(self, signal: str | int) -> bool:
+        number = signal_number(signal)
+        group = self._foreground_group()
+        return group > 0 and processes.send_to_group(group, number)
+
+    def hangup(self) -> None:
+        group = self._foreground_group()
+        for number in (signals.SIGHUP, signals.SIGCONT):  # who is stopped could not die of the first
+            if group > 0 and group != self.pid:
+                processes.send_to_group(group, number)
+            if not self._closed:
+                processes.send(self.pid, number)
+
+    def kill(self) -> None:
+        if not self._closed:
+            processes.kill_session(self.pid)
+
+    def exit_status(self, timeout_seconds: float = 0.0) -> Exited | None:
+        return self._child.exited(timeout_seconds)
+
+    def foreground_command(self) -> str:
+        group = self._foreground_group()
+        return processes.command_of(group) if group > 0 else ""
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def _foreground_group(self) -> int:
+        """The foreground process group; 0 when there is none."""
+        with self._lock:
+            if self._closed:
+                return 0
+            try:
+                return os.tcgetpgrp(self._master)
+            except OSError:
+                return 0
+
+    def _poller(self, want_write: bool, want_read: bool) -> select.poll:
+        poller = self._pollers.get((want_write, want_read))
+        if poller is None:
+            poller = self._pollers[want_write, want_read] = select.poll()
+            poller.register(self._waking, select.POLLIN)
+            reading = select.POLLIN | select.POLLPRI if want_read else 0
+            # A master nobody wants anything of is left out: poll always tells of a hangup.
+            if want_write or want_read:
+                poller.register(self._master, reading | (select.POLLOUT if want_write else 0))
+            if want_read:
+                poller.register(self._child.fileno(), select.POLLIN)
+        return poller
+
+    def _read_packet(self) -> bytes | None:
+        """One packet; b"" when there is none now, None when there will be none."""
+        try:
+            return os.read(self._master, 1 + _PACKET_BYTES) or None
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            if error.errno != errno.EIO:  # EIO: the last one who held the slave has gone
+                raise
+            return None

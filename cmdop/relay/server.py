@@ -1,0 +1,137 @@
+"""The relay on its network: accepts, lets in or refuses, and hands over to the switch.
+
+Threads: `network->relay` accepts; every arrival gets a thread of its own, named
+`ADDRESS->relay`, which shakes hands and then reads that connection until it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from typing import Final
+
+from cmdop.errors import ConnectionClosed, StoreUnusable
+from cmdop.limits import AGENT_QUEUE_MAX_BYTES, DEFAULT_PORT, HANDSHAKES_MAX
+from cmdop.relay.gate import Gate, Refusal
+from cmdop.relay.peer import Caller
+from cmdop.relay.switch import Switch
+from cmdop.store.interface import Store
+from cmdop.transport.accept import Arrival, HttpAnswer, Listener, UpgradeRequest
+
+_log = logging.getLogger(__name__)
+ACCEPT_RETRY_SECONDS: Final = 1.0
+"""A host that is out of descriptors gets this long to find some."""
+
+
+class RelayServer:
+    """A relay over `store`, listening on (host, port); port 0 is any free one.
+
+    With `tls` None it speaks plain text: that this is on loopback only, or wanted, is
+    for the caller to see to. The store stays the caller's.
+    """
+
+    def __init__(
+        self, store: Store, listen: tuple[str, int] = ("127.0.0.1", DEFAULT_PORT), tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._store, self._listen, self._tls = store, listen, tls
+        self._stopping = threading.Event()
+        self._handshakes = threading.BoundedSemaphore(HANDSHAKES_MAX)
+        self._listener: Listener | None = None
+        self._switch: Switch | None = None
+
+    def start(self) -> None:
+        """Listen and accept from now on. Raises AddressInUse."""
+        self._listener = Listener(*self._listen, self._tls)
+        self._switch = Switch(self._store)
+        args = (self._listener, self._switch)
+        self._acceptor = threading.Thread(target=self._accept, args=args, name="network->relay", daemon=True)
+        self._acceptor.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port it listens on. After `start`."""
+        assert self._listener is not None
+        return self._listener.address
+
+    @property
+    def switch(self) -> Switch:
+        """What serves the connections. After `start`."""
+        assert self._switch is not None
+        return self._switch
+
+    def close(self) -> None:
+        """Stop listening, end all connections, and wait for that. Twice is quiet."""
+        self._stopping.set()
+        if self._listener is not None and self._switch is not None:
+            self._listener.close()
+            self._acceptor.join()
+            self._switch.close()
+
+    def _accept(self, listener: Listener, switch: Switch) -> None:
+        """Blocks in accept, woken by the listener's end, or for a moment when that fails."""
+        while not self._stopping.is_set():
+            try:
+                arrival = listener.accept()
+            except ConnectionClosed as error:
+                if not self._stopping.is_set():
+                    _log.warning("cannot accept a connection: %s", error.details.get("reason"))
+                    self._stopping.wait(ACCEPT_RETRY_SECONDS)
+                continue
+            if not self._handshakes.acquire(blocking=False):
+                _log.warning("%s turned away: %d others are shaking hands", arrival.remote, HANDSHAKES_MAX)
+                arrival.close()
+                continue
+            thread = threading.Thread(target=self._receive, args=(arrival, switch), daemon=True)
+            thread.name = f"{arrival.remote}->relay"
+            try:
+                thread.start()
+            except RuntimeError:  # the host has no thread left
+                _log.warning("%s turned away: no thread for it", arrival.remote)
+                self._handshakes.release()
+                arrival.close()
+
+    def _receive(self, arrival: Arrival, switch: Switch) -> None:
+        door = Door(switch.gate)
+        try:
+            connection = arrival.upgrade(door.decide, queue_max_bytes=AGENT_QUEUE_MAX_BYTES)
+        finally:
+            self._handshakes.release()
+        if connection is not None and door.caller is not None:
+            switch.serve(connection, door.caller, wants_list=door.wants_list)
+
+
+class Door:
+    """Answers one HTTP request: with plain HTTP, or by letting `caller` in."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.caller: Caller | None = None
+        self.wants_list = False
+
+    def decide(self, request: UpgradeRequest) -> HttpAnswer | None:
+        """None lets the upgrade happen; `caller` is then who it is."""
+        path = request.path.partition("?")[0]
+        if path == "/healthz":
+            return HttpAnswer(200, "ok\n")
+        if path != "/v1":
+            return HttpAnswer(404, "not-found: a cmdop relay has nothing here\n")
+        try:
+            admitted = self._gate.admit(request.headers.get("authorization", ""), request.remote)
+        except StoreUnusable as error:
+            _log.error("%s", error.sentence)
+            return HttpAnswer(503, f"{error.code}: the relay cannot use its records\n")
+        if isinstance(admitted, Refusal):
+            _log.info("%s refused: %s", request.remote, admitted.reason)
+            return _refused(admitted)
+        self.caller = admitted
+        self.wants_list = request.headers.get("cmdop-want", "") == "machines"
+        return None
+
+
+def _refused(refusal: Refusal) -> HttpAnswer:
+    """401 (RFC 6750 §3), or 429 (RFC 6585 §4) for who has failed too often."""
+    if refusal.wait_seconds:
+        body = f"{refusal.code}: {refusal.reason}, and too many were wrong: wait {refusal.wait_seconds} s\n"
+        return HttpAnswer(429, body, {"Retry-After": str(refusal.wait_seconds)})
+    return HttpAnswer(401, f"{refusal.code}: {refusal.reason}\n", {"WWW-Authenticate": "Bearer"})

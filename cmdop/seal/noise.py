@@ -1,0 +1,154 @@
+"""`Noise_XXpsk3_25519_AESGCM_SHA256`: a handshake of three messages, then sealed records.
+
+The only file that imports noiseprotocol (on cryptography). Noise Protocol Framework,
+revision 34: the XX pattern of §7.5 with the psk3 modifier of §9. Both ends prove their
+static keys and the pre-shared key that only holders of the workspace's secret can
+derive; ephemeral keys give each stream forward secrecy.
+
+    client -> agent: e
+    agent -> client: e, ee, s, es
+    client -> agent: s, se, psk
+
+Nonces count the messages of each direction and are not on the wire, so a message that
+was dropped, doubled, reordered or altered fails to open, and nothing after it opens.
+"""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from noise.connection import Keypair, NoiseConnection
+from noise.exceptions import NoiseHandshakeError, NoiseInvalidMessage, NoiseMaxNonceError, NoiseValueError
+
+from cmdop.errors import LocalProtocolError, SealRefused
+from cmdop.limits import MESSAGE_MAX_BYTES, SUBPROTOCOL
+
+PATTERN = b"Noise_XXpsk3_25519_AESGCM_SHA256"
+HANDSHAKE_MAX_BYTES = 256
+"""The longest of the three messages is the second: 32 + 48 + 16 bytes."""
+SEAL_OVERHEAD_BYTES = 16
+
+_NOT_GENUINE = (InvalidTag, NoiseInvalidMessage, NoiseMaxNonceError, NoiseValueError, ValueError, IndexError, TypeError)
+"""What noiseprotocol raises for bytes that are no message of the other end: it slices them
+as they come, so a short one may fail anywhere. ValueError is also cryptography's word for
+a public key of low order (RFC 7748 §6.1)."""
+
+
+def public_key(private_key: bytes) -> bytes:
+    """The public half of a static key, both 32 bytes raw (RFC 7748)."""
+    return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
+
+
+def prologue(machine_id: str, role: str) -> bytes:
+    """What both ends must agree on before the first byte (Noise §6): protocol, machine, role."""
+    return b"\0".join((SUBPROTOCOL.encode(), machine_id.encode(), role.encode()))
+
+
+class Handshake:
+    """One end of the handshake. Messages alternate; the initiator writes first.
+
+    `static_private` and `psk` are 32 bytes each. After the third message `finished` is
+    true, `remote_static` the other end's public key, and `channel()` gives the channel.
+    """
+
+    def __init__(self, initiator: bool, static_private: bytes, psk: bytes, prologue: bytes, peer: str) -> None:
+        self._peer = peer
+        self._refused = False
+        self._noise = NoiseConnection.from_name(PATTERN)
+        if initiator:
+            self._noise.set_as_initiator()
+        else:
+            self._noise.set_as_responder()
+        self._noise.set_psks(psk)
+        self._noise.set_prologue(prologue)
+        self._noise.set_keypair_from_private_bytes(Keypair.STATIC, static_private)
+        self._noise.start_handshake()
+        # noiseprotocol forgets the handshake at its end, the remote key with it.
+        self._state = self._noise.noise_protocol.handshake_state
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._noise.handshake_finished)
+
+    @property
+    def remote_static(self) -> bytes:
+        """The other end's public static key, 32 bytes; proven once `finished`."""
+        return bytes(self._state.rs.public_bytes)
+
+    def write(self) -> bytes:
+        """The next message of ours.
+
+        Raises LocalProtocolError out of turn, and SealRefused when the other end's last
+        message held a key that no honest end sends.
+        """
+        self._check_refused()
+        try:
+            return bytes(self._noise.write_message())
+        except NoiseHandshakeError as error:
+            raise LocalProtocolError(reason="a handshake message out of turn") from error
+        except _NOT_GENUINE as error:
+            raise self._refuse() from error
+
+    def read(self, message: bytes) -> None:
+        """Take the other end's next message. Raises SealRefused unless it is genuine.
+
+        One that is not ends the handshake: everything after it raises SealRefused too.
+        """
+        self._check_refused()
+        if len(message) > HANDSHAKE_MAX_BYTES:
+            raise self._refuse()
+        try:
+            payload = self._noise.read_message(message)
+        except (*_NOT_GENUINE, NoiseHandshakeError) as error:
+            raise self._refuse() from error
+        if payload:
+            raise self._refuse()
+
+    def channel(self) -> Channel:
+        """The channel that the finished handshake keys. Raises LocalProtocolError before."""
+        self._check_refused()
+        if not self.finished:
+            raise LocalProtocolError(reason="the handshake is not finished")
+        return Channel(self._noise, self._peer)
+
+    def _refuse(self) -> SealRefused:
+        self._refused = True
+        return SealRefused(peer=self._peer)
+
+    def _check_refused(self) -> None:
+        if self._refused:
+            raise SealRefused(peer=self._peer)
+
+
+class Channel:
+    """Seals and opens, in order. One thread seals at a time, one opens at a time."""
+
+    def __init__(self, noise: NoiseConnection, peer: str) -> None:
+        self._sealing = noise.noise_protocol.cipher_state_encrypt
+        self._opening = noise.noise_protocol.cipher_state_decrypt
+        self._peer = peer
+        self._refused = False
+
+    def seal(self, plain: bytes) -> bytes:
+        """A message for the other end; `SEAL_OVERHEAD_BYTES` longer than the plain text."""
+        try:
+            sealed: bytes = self._sealing.encrypt_with_ad(None, plain)
+        except NoiseMaxNonceError as error:
+            raise LocalProtocolError(reason="the stream is too long") from error
+        return sealed
+
+    def open(self, sealed: bytes) -> bytes:
+        """The plain text. Raises SealRefused for anything but the next genuine message.
+
+        After that nothing opens any more, the genuine message included: noiseprotocol
+        alone would take it, and somebody in between could try until something fits.
+        """
+        if self._refused or not SEAL_OVERHEAD_BYTES <= len(sealed) <= MESSAGE_MAX_BYTES:
+            self._refused = True
+            raise SealRefused(peer=self._peer)
+        try:
+            plain: bytes = self._opening.decrypt_with_ad(None, sealed)
+        except _NOT_GENUINE as error:
+            self._refused = True
+            raise SealRefused(peer=self._peer) from error
+        return plain

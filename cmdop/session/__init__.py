@@ -1,0 +1,1 @@
+"""Decisions about sessions, without I/O, threads or a clock of their own."""

@@ -1,0 +1,47 @@
+"""The last bytes of a session's output, by their absolute offset."""
+
+from __future__ import annotations
+
+from cmdop.limits import RING_BYTES
+
+
+class RingBuffer:
+    """Keeps the newest `capacity` bytes of a stream that starts at offset 0.
+
+    `head` is the offset of the next byte to come, `tail` that of the oldest one kept.
+    """
+
+    __slots__ = ("_bytes", "capacity", "head")
+
+    def __init__(self, capacity: int = RING_BYTES) -> None:
+        self.capacity = capacity
+        self.head = 0
+        self._bytes = bytearray(capacity)
+
+    @property
+    def tail(self) -> int:
+        return max(0, self.head - self.capacity)
+
+    def append(self, data: bytes) -> None:
+        """Add bytes at the head; the oldest ones go."""
+        self.head += len(data)
+        if len(data) > self.capacity:
+            data = data[-self.capacity :]
+        start = (self.head - len(data)) % self.capacity
+        first = min(len(data), self.capacity - start)
+        self._bytes[start : start + first] = data[:first]
+        self._bytes[: len(data) - first] = data[first:]
+
+    def read(self, offset: int, max_bytes: int) -> bytes:
+        """Up to `max_bytes` from `offset` on; b"" at the head.
+
+        Raises IndexError for an offset that is no longer, or not yet, there.
+        """
+        if not self.tail <= offset <= self.head:
+            raise IndexError(f"offset {offset} is not within {self.tail}..{self.head}")
+        size = min(max_bytes, self.head - offset)
+        start = offset % self.capacity
+        first = self._bytes[start : start + size]
+        if len(first) == size:
+            return bytes(first)
+        return bytes(first + self._bytes[: size - len(first)])

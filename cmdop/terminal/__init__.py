@@ -1,0 +1,1 @@
+"""The user's own terminal: raw mode, its size, its output, and the modes to undo."""

@@ -1,0 +1,255 @@
+"""A terminal on Linux and macOS: termios, and signals for its size.
+
+Raw mode is that of cfmakeraw(3). Settings are always changed at once (TCSANOW): to
+drain the output first, as TCSADRAIN and TCSAFLUSH do, is to wait for whoever stopped
+reading it, and leaving must not wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import select
+import signal
+import socket
+import stat
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from cmdop.deadline import Deadline
+from cmdop.errors import TerminalGone
+from cmdop.limits import ANSWER_DRAIN_SECONDS, STDOUT_PIECE_BYTES, TERMINAL_READ_BYTES
+from cmdop.terminal.interface import Output, Terminal
+from cmdop.terminal.signals import handled
+from cmdop.winsize import DEFAULT_WINSIZE, Winsize
+
+assert sys.platform != "win32"
+
+_GONE = frozenset((errno.EIO, errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ENODEV, errno.ECONNRESET))
+_FULL = frozenset((errno.EAGAIN, errno.EWOULDBLOCK))
+
+_END_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
+_ARE_YOU_THERE = b"\x1b[5n"
+_HERE = re.compile(rb"\x1b\[[03]n")
+"""DSR 5 and its answer (ECMA-48 8.3.35): every terminal knows it, few programs ask it."""
+
+
+class PosixOutput(Output):
+    """Writes to a terminal without blocking, or to anything else in small pieces.
+
+    A terminal is opened a second time, by its name: O_NONBLOCK belongs to the open file
+    description, and that of stdout is shared with the user's shell.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._own_fd = _reopen(fd)
+        self._fd = fd if self._own_fd is None else self._own_fd
+        self._piece_bytes: int | None = None
+        self._poll_fd: int | None = self._fd
+        if self._own_fd is None:
+            self._piece_bytes = STDOUT_PIECE_BYTES
+            if _is_pipe(fd):
+                # A pipe that is ready takes this much without blocking (POSIX, PIPE_BUF).
+                self._piece_bytes = min(STDOUT_PIECE_BYTES, select.PIPE_BUF)
+            else:
+                self._poll_fd = None
+
+    def try_write(self, data: bytes | memoryview) -> int:
+        if self._fd < 0:
+            raise TerminalGone(reason="it was closed")
+        piece = data if self._piece_bytes is None else memoryview(data)[: self._piece_bytes]
+        try:
+            if self._own_fd is None and self._poll_fd is not None and not select.select([], [self._poll_fd], [], 0)[1]:
+                return 0
+            return os.write(self._fd, piece)
+        except OSError as error:
+            if error.errno in _FULL:
+                return 0
+            raise TerminalGone(reason=error.strerror) from error
+
+    @property
+    def poll_fd(self) -> int | None:
+        return self._poll_fd
+
+    def close(self) -> None:
+        own, self._own_fd, self._fd, self._poll_fd = self._own_fd, None, -1, None
+        if own is not None:
+            with contextlib.suppress(OSError):
+                os.close(own)
+
+
+class PosixTerminal(Terminal):
+    """The terminal at `stdin_fd` and `stdout_fd`."""
+
+    def __init__(self, stdin_fd: int, stdout_fd: int) -> None:
+        self._stdin_fd, self._stdout_fd = stdin_fd, stdout_fd
+        self.output: Output = PosixOutput(stdout_fd)
+        self._is_raw = False
+        self._woken = False
+        # Socket objects and not descriptors: waking one that is closed is an error, and
+        # never a byte into what was opened under its number since.
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_writer.setblocking(False)
+
+    @property
+    def is_tty(self) -> bool:
+        return os.isatty(self._stdin_fd) and os.isatty(self._stdout_fd)
+
+    def size(self) -> Winsize:
+        for fd in (self._stdout_fd, self._stdin_fd):
+            with contextlib.suppress(OSError):
+                found = os.get_terminal_size(fd)
+                if found.lines > 0 and found.columns > 0:
+                    return Winsize(found.lines, found.columns).clamped()
+        return DEFAULT_WINSIZE
+
+    def raw(self) -> AbstractContextManager[None]:
+        return self._raw()
+
+    @contextlib.contextmanager
+    def _raw(self) -> Iterator[None]:
+        if self._is_raw or not os.isatty(self._stdin_fd):
+            yield
+            return
+        try:
+            saved = termios.tcgetattr(self._stdin_fd)
+        except termios.error as error:
+            raise TerminalGone(reason=_reason(error)) from error
+        self._is_raw = True
+        try:
+            _set_attributes(self._stdin_fd, _made_raw(saved))
+            yield
+        finally:
+            self._is_raw = False
+            with _not_stopped(), contextlib.suppress(TerminalGone):
+                _set_attributes(self._stdin_fd, saved)
+
+    def read(self, timeout_seconds: float | None) -> bytes | None:
+        deadline = Deadline(timeout_seconds)
+        watched: list[Any] = [self._stdin_fd, self._wake_reader]
+        while not self._woken:
+            try:
+                # select, because poll and kqueue do not take terminals on macOS. Its limit on
+                # descriptor numbers is far from 0 and from one that was opened early.
+                ready, _, _ = select.select(watched, [], [], deadline.remaining_seconds)
+                if self._woken or self._stdin_fd not in ready:
+                    return None
+                return os.read(self._stdin_fd, TERMINAL_READ_BYTES)
+            except (OSError, ValueError) as error:
+                # EAGAIN: another process with this terminal was faster, or made it non-blocking.
+                if not isinstance(error, OSError) or error.errno not in _FULL:
+                    return None if self._woken else b""
+        return None
+
+    def wake(self) -> None:
+        self._woken = True
+        with contextlib.suppress(OSError):  # closed, or so full that it is awake
+            self._wake_writer.send(b"\0")
+
+    def on_resize(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
+        return handled([signal.SIGWINCH], lambda _number: callback(), keep_ignored=False)
+
+    def on_end(self, callback: Callable[[int], None]) -> AbstractContextManager[None]:
+        return handled(_END_SIGNALS, callback, keep_ignored=True)
+
+    def drain_input(self, answers_due: bool = False) -> None:
+        with contextlib.suppress(OSError, ValueError, TerminalGone, termios.error):
+            if answers_due and self.is_tty and self.output.try_write(_ARE_YOU_THERE) == len(_ARE_YOU_THERE):
+                self._read_past_answer()
+            if os.isatty(self._stdin_fd):
+                termios.tcflush(self._stdin_fd, termios.TCIFLUSH)
+
+    def _read_past_answer(self) -> None:
+        deadline = Deadline(ANSWER_DRAIN_SECONDS)
+        seen = b""
+        while not _HERE.search(seen):
+            if not select.select([self._stdin_fd], [], [], deadline.remaining_seconds)[0]:
+                return
+            read = os.read(self._stdin_fd, TERMINAL_READ_BYTES)
+            if not read or deadline.passed:
+                return
+            seen = seen[-len(_ARE_YOU_THERE) :] + read
+
+    def close(self) -> None:
+        self._woken = True
+        self.output.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+
+def _reopen(fd: int) -> int | None:
+    """The same terminal opened anew for non-blocking writing, or None if that cannot be."""
+    own = -1
+    try:
+        own = os.open(os.ttyname(fd), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # In a container the name may lead to another terminal, or to a file.
+        if _identity(own) == _identity(fd):
+            return own
+    except OSError:
+        return None
+    os.close(own)
+    return None
+
+
+def _identity(fd: int) -> tuple[int, int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino, found.st_rdev
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+def _made_raw(attributes: list[Any]) -> list[Any]:
+    """The settings of cfmakeraw(3): every byte as it comes, one at a time."""
+    iflag, oflag, cflag, lflag, ispeed, ospeed, control = attributes
+    iflag &= ~(
+        termios.IGNBRK
+        | termios.BRKINT
+        | termios.PARMRK
+        | termios.ISTRIP
+        | termios.INLCR
+        | termios.IGNCR
+        | termios.ICRNL
+        | termios.IXON
+    )
+    oflag &= ~termios.OPOST
+    lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    cflag = (cflag & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+    control = list(control)
+    control[termios.VMIN], control[termios.VTIME] = 1, 0
+    return [iflag, oflag, cflag, lflag, ispeed, ospeed, control]
+
+
+def _set_attributes(fd: int, attributes: list[Any]) -> None:
+    """Change the settings at once. Raises TerminalGone."""
+    while True:
+        try:
+            termios.tcsetattr(fd, termios.TCSANOW, attributes)
+            return
+        except termios.error as error:
+            if error.args[0] != errno.EINTR:
+                raise TerminalGone(reason=_reason(error)) from error
+
+
+@contextlib.contextmanager
+def _not_stopped() -> Iterator[None]:
+    """Let a process that is no longer in the foreground change settings without being stopped (SIGTTOU)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _reason(error: termios.error) -> str:
+    return str(error.args[1] if len(error.args) > 1 else error)

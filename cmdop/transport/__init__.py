@@ -1,0 +1,1 @@
+"""Whole messages between two ends: dialled, accepted, or within one process."""

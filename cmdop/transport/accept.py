@@ -1,0 +1,286 @@
+"""Accepting connections: listen, TLS, the WebSocket upgrade; then whole messages.
+
+The only file that imports websockets, of which it uses the Sans-I/O half on blocking
+sockets: every connection is served by one thread of the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from websockets.exceptions import ProtocolError
+from websockets.frames import Close, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import CLOSED, OPEN
+from websockets.server import ServerProtocol
+
+from cmdop.deadline import Deadline
+from cmdop.errors import AddressInUse, CmdopError, ConnectionClosed, RemoteProtocolError
+from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, HELLO_TIMEOUT_SECONDS, MESSAGE_MAX_BYTES, SUBPROTOCOL
+from cmdop.transport.patience import allow
+from cmdop.transport.sockets import SocketConnection, tune
+from cmdop.transport.tls import Tls
+
+_BACKLOG_CONNECTIONS = 1024
+_LOG = logging.getLogger("cmdop.transport.websockets")
+_LOG.setLevel(logging.WARNING)  # it would tell of every connection that opens, at INFO
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PASSING = _EXHAUSTED | {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR}
+"""What accept(2) reports of one who knocked, or of a bad moment, and not of the listener."""
+
+
+@dataclass(frozen=True)
+class UpgradeRequest:
+    """What was asked over HTTP; header names are lower case."""
+
+    path: str
+    headers: Mapping[str, str]
+    remote: str
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """A plain HTTP answer instead of the upgrade."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Decide = Callable[[UpgradeRequest], HttpAnswer | None]
+"""Looks at a request: None lets the upgrade happen."""
+
+
+class Listener:
+    """A listening TCP socket. Raises AddressInUse when it cannot have its address."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._sock = socket.create_server((host, port), family=family, backlog=_BACKLOG_CONNECTIONS)
+        except (OSError, OverflowError, UnicodeError) as error:  # a port past 65535, a host that cannot be one
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise AddressInUse(address=f"{host}:{port}", reason=reason or str(error)) from error
+        self._spare = socket.socket()
+        """A descriptor to give up when there are none left, see `_turn_away`."""
+        self._closed = False
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, the real one where 0 was asked for."""
+        host, port = self._sock.getsockname()[:2]
+        return str(host), int(port)
+
+    def accept(self) -> Arrival:
+        """The next one who knocks; blocks. Raises ConnectionClosed once closed."""
+        while True:
+            try:
+                sock, address = self._sock.accept()
+            except OSError as error:
+                if self._closed or error.errno not in _PASSING:
+                    raise ConnectionClosed(reason=error.strerror or str(error)) from error
+                if error.errno in _EXHAUSTED:
+                    self._turn_away()
+                continue
+            return Arrival(sock, f"{address[0]}:{address[1]}", self._tls)
+
+    def _turn_away(self) -> None:
+        """Take the next one who knocks and hang up, with the spare descriptor.
+
+        Without it the knock stays, and `accept` would fail at once for ever.
+        """
+        self._spare.close()
+        with contextlib.suppress(OSError):
+            self._sock.accept()[0].close()
+        with contextlib.suppress(OSError):
+            self._spare = socket.socket()
+
+    def close(self) -> None:
+        """Stop listening and wake `accept`. Twice is quiet."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+        self._spare.close()
+
+
+class Arrival:
+    """A TCP connection of which nothing is known yet."""
+
+    def __init__(self, sock: socket.socket, remote: str, tls: ssl.SSLContext | None) -> None:
+        self.remote = remote
+        self._sock, self._context = sock, tls
+
+    def upgrade(
+        self,
+        decide: Decide,
+        queue_max_bytes: int = CLIENT_QUEUE_MAX_BYTES,
+        timeout_seconds: float = HELLO_TIMEOUT_SECONDS,
+    ) -> AcceptedConnection | None:
+        """Shake hands, on the calling thread, all within one timeout.
+
+        None when it did not become a connection: `decide` answered with HTTP, or the
+        peer broke off, was too slow, or was no WebSocket client.
+        """
+        deadline = Deadline(timeout_seconds)
+        connection = None
+        try:
+            tune(self._sock)
+            tls = None
+            if self._context is not None:
+                tls = Tls(self._sock, self._context, None)
+                tls.handshake(deadline)
+            connection = _Upgrade(self._sock, tls, self.remote, deadline).run(decide, queue_max_bytes)
+            if connection is not None:
+                self._sock.settimeout(None)
+        except (OSError, ConnectionClosed, ProtocolError):
+            pass
+        finally:
+            if connection is None:
+                self.close()
+        return connection
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _Upgrade:
+    """The HTTP half of one arrival."""
+
+    def __init__(self, sock: socket.socket, tls: Tls | None, remote: str, deadline: Deadline) -> None:
+        self._sock, self._tls, self._remote, self._deadline = sock, tls, remote, deadline
+        self._protocol = ServerProtocol(
+            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
+            max_size=MESSAGE_MAX_BYTES,
+            logger=_LOG,
+        )
+
+    def run(self, decide: Decide, queue_max_bytes: int) -> AcceptedConnection | None:
+        request = self._request()
+        if request is None:
+            self._send_pending()
+            return None
+        headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        answer = decide(UpgradeRequest(request.path, headers, self._remote))
+        if answer is None:
+            response = self._protocol.accept(request)
+        else:
+            response = self._protocol.reject(answer.status, answer.body)
+            for name, value in answer.headers.items():
+                response.headers.pop(name, None)
+                response.headers[name] = value
+        self._protocol.send_response(response)
+        self._send_pending()
+        if self._protocol.state is not OPEN:
+            self._linger()
+            return None
+        return AcceptedConnection(self._sock, self._tls, self._remote, self._protocol, queue_max_bytes)
+
+    def _request(self) -> Request | None:
+        # It may have come in one piece with the end of the TLS handshake.
+        data = self._tls.rest() if self._tls is not None else b""
+        while True:
+            if data:
+                self._protocol.receive_data(data)
+            for event in self._protocol.events_received():
+                if isinstance(event, Request):
+                    return event
+            if self._protocol.state is CLOSED or self._protocol.handshake_exc is not None:
+                return None
+            allow(self._sock, self._deadline)
+            received = self._sock.recv(64 * 1024)
+            if not received:
+                return None
+            data = self._tls.open(received) if self._tls is not None else received
+
+    def _send_pending(self) -> None:
+        data = b"".join(self._protocol.data_to_send())
+        if data:
+            allow(self._sock, self._deadline)
+            self._sock.sendall(self._tls.seal(data) if self._tls else data)
+
+    def _linger(self) -> None:
+        """Let the answer arrive: closing over unread input would reset the connection."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(1.0)
+            self._sock.recv(1024)
+
+
+class AcceptedConnection(SocketConnection):
+    """The accepting end of a connection. `receive` is for one thread."""
+
+    def __init__(
+        self, sock: socket.socket, tls: Tls | None, remote: str, protocol: ServerProtocol, queue_max_bytes: int
+    ) -> None:
+        super().__init__(sock, tls, remote, remote, queue_max_bytes)
+        self._protocol = protocol
+        self._messages: deque[bytes] = deque()
+        self._parts: list[bytes] = []
+        self._end: CmdopError | None = None
+
+    def send(self, message: bytes) -> None:
+        self._outbox.put(Frame(Opcode.BINARY, message).serialize(mask=False))
+
+    @property
+    def buffered(self) -> bool:
+        return bool(self._messages) or self._end is not None
+
+    def receive(self) -> bytes:
+        try:
+            while not self._messages:
+                if self._end is not None:
+                    raise self._end
+                self._pump()
+            return self._messages.popleft()
+        except (ConnectionClosed, RemoteProtocolError):
+            self.release()
+            raise
+
+    def _pump(self) -> None:
+        """Take in what the socket has, and answer what RFC 6455 has answered.
+
+        What ends the connection is kept until the messages before it were received.
+        """
+        self._protocol.receive_data(self._receive_bytes())
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and self._end is None:
+                self._end = self._take(event)
+        self._answer(b"".join(self._protocol.data_to_send()))
+        error = self._protocol.parser_exc
+        if error is not None and self._end is None:
+            self._end = RemoteProtocolError(reason=str(error))
+            self._end.__cause__ = error
+
+    def _answer(self, data: bytes) -> None:
+        if data:
+            try:
+                self._outbox.put(data)
+            except ConnectionClosed as error:
+                self._end = self._end or error
+
+    def _take(self, frame: Frame) -> CmdopError | None:
+        """Keep what a frame brings; the end, if it brings that."""
+        if frame.opcode is Opcode.TEXT:
+            return RemoteProtocolError(reason="a text message")
+        if frame.opcode is Opcode.CLOSE:
+            return ConnectionClosed(reason=Close.parse(frame.data).reason or "the other end closed it")
+        if frame.opcode is Opcode.BINARY or frame.opcode is Opcode.CONT:
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                self._messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+                self._parts = []
+        return None
+
+    def _closing_frame(self, reason: str) -> bytes:
+        said = reason.encode()[:120].decode("utf-8", "ignore")
+        return Frame(Opcode.CLOSE, Close(1000, said).serialize()).serialize(mask=False)

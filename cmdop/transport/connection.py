@@ -1,0 +1,57 @@
+"""What a connection is, whoever opened it and whatever carries it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+
+class Connection(ABC):
+    """Whole messages in both directions, in order, until either end closes.
+
+    One thread receives; any thread may send or close. `remote` says who is at the
+    other end, for people.
+    """
+
+    remote: str
+    on_drained: Callable[[], None] | None = None
+    """Called on the connection's own writer thread each time its queue has fallen to
+    the low-water mark after having been above; must not block."""
+
+    @abstractmethod
+    def send(self, message: bytes) -> None:
+        """Send a message, or queue it: never blocks.
+
+        Raises ConnectionClosed once the connection is closed. A queue past its limit
+        closes the connection: the other end takes less than it asked for.
+        """
+
+    @abstractmethod
+    def receive(self) -> bytes:
+        """The next message; blocks until there is one.
+
+        Raises ConnectionClosed at the end of the connection, whichever side ended it,
+        and RemoteProtocolError for what is no message of ours.
+        """
+
+    @property
+    @abstractmethod
+    def backlog_bytes(self) -> int:
+        """What is queued because the kernel did not take it yet."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """A descriptor that is readable when `receive` may have something, for select."""
+
+    @property
+    @abstractmethod
+    def buffered(self) -> bool:
+        """Whether `receive` has something before the descriptor says so."""
+
+    @abstractmethod
+    def close(self, reason: str = "") -> None:
+        """End the connection and wake whoever receives. From any thread; twice is quiet.
+
+        What was sent before is still delivered if the other end takes it within
+        `CLOSE_TIMEOUT_SECONDS`.
+        """

@@ -1,0 +1,287 @@
+"""Dialling a relay: TCP, TLS, the WebSocket upgrade; then whole messages.
+
+The only file that imports websocket-client. It speaks HTTP and RFC 6455 for us over a
+stream of ours, which reads ahead (one system call a message) and sends through the
+outbox, so that no sender ever blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import websocket
+from websocket import ABNF
+
+from cmdop.deadline import Deadline
+from cmdop.errors import (
+    CmdopError,
+    ConnectionClosed,
+    KeyRefused,
+    PlainTextRefused,
+    RelayUnreachable,
+    RemoteProtocolError,
+)
+from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, DIAL_TIMEOUT_SECONDS, DIRECTORY_MAX_BYTES, KIB, SUBPROTOCOL
+from cmdop.transport.address import ServerAddress
+from cmdop.transport.patience import allow
+from cmdop.transport.sockets import SocketConnection, tune
+from cmdop.transport.tls import Tls
+
+_REFUSED_STATUSES = (401, 403, 429)
+_ANSWER_MAX_BYTES = 64 * KIB
+"""Head and body of what a relay may answer over HTTP."""
+
+
+@dataclass(frozen=True)
+class Dialling:
+    """How to reach a relay. `credential` goes into the Authorization header."""
+
+    server: ServerAddress
+    credential: str = field(repr=False)
+    key_label: str = ""
+    """The credential as an error may show it."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    insecure: bool = False
+    ca_file: Path | None = None
+
+
+def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> DialledConnection:
+    """A connection to the relay, all steps within one timeout.
+
+    Raises RelayUnreachable, KeyRefused, or PlainTextRefused for ws:// off loopback.
+    """
+    server = to.server
+    if not (server.secure or server.loopback or to.insecure):
+        raise PlainTextRefused(server=server.url)
+    deadline = Deadline(timeout_seconds)
+    sock: socket.socket | None = None
+    try:
+        sock = socket.create_connection((server.host, server.port), deadline.remaining_seconds)
+        tune(sock)
+        return _upgrade(to, sock, _start_tls(to, sock, deadline), deadline)
+    # ValueError: a host name that cannot be one, or numbers in HTTP that are none.
+    except (OSError, websocket.WebSocketException, ValueError, CmdopError) as error:
+        if sock is not None:
+            sock.close()
+        if isinstance(error, CmdopError) and not isinstance(error, ConnectionClosed | RemoteProtocolError):
+            raise
+        raise RelayUnreachable(server=server.url, reason=_reason(error, timeout_seconds)) from error
+
+
+def _start_tls(to: Dialling, sock: socket.socket, deadline: Deadline) -> Tls | None:
+    if not to.server.secure:
+        return None
+    context = ssl.create_default_context(cafile=str(to.ca_file) if to.ca_file else None)
+    tls = Tls(sock, context, to.server.host)
+    tls.handshake(deadline)
+    return tls
+
+
+def _upgrade(to: Dialling, sock: socket.socket, tls: Tls | None, deadline: Deadline) -> DialledConnection:
+    connection = DialledConnection(sock, tls, to.server.url)
+    headers = {"Authorization": f"Bearer {to.credential}", **to.headers}
+    try:
+        connection.upgrade(to.server.endpoint, headers, deadline)
+    except websocket.WebSocketBadStatusException as error:
+        if error.status_code not in _REFUSED_STATUSES:
+            raise
+        raise KeyRefused(server=to.server.url, key=to.key_label, reason=_refusal(error)) from error
+    return connection
+
+
+def _refusal(error: websocket.WebSocketBadStatusException) -> str:
+    """What the relay said: the body is one line, `code: reason`."""
+    body = (error.resp_body or b"")[:500]
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    line = text.strip().splitlines()[0] if text.strip() else f"HTTP {error.status_code}"
+    return line.partition(": ")[2] or line
+
+
+def _reason(error: Exception, timeout_seconds: float) -> str:
+    if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
+        return f"no answer within {timeout_seconds:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or error}); a relay without TLS wants ws://"
+    if isinstance(error, ConnectionClosed | RemoteProtocolError):
+        return str(error.details["reason"])
+    if isinstance(error, UnicodeError):
+        return "that is no host name"
+    if isinstance(error, websocket.WebSocketBadStatusException):
+        return f"it answered HTTP {error.status_code}, which no cmdop relay does"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return str(error) or type(error).__name__
+
+
+class _Stream:
+    """The socket as websocket-client sees it: reads ahead, TLS below, outbox beside.
+
+    Until `upgraded` each step has to be done by the deadline, and the relay's answer may
+    be no longer than `_ANSWER_MAX_BYTES`.
+    """
+
+    def __init__(self, connection: DialledConnection, sock: socket.socket, tls: Tls | None) -> None:
+        self._connection, self._sock, self._tls = connection, sock, tls
+        self._ahead = memoryview(b"")
+        self._deadline: Deadline | None = None
+        self._answer_left_bytes = _ANSWER_MAX_BYTES
+
+    @property
+    def buffered(self) -> bool:
+        return len(self._ahead) > 0
+
+    def begin(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def upgraded(self) -> None:
+        """From now on reading takes as long as it takes."""
+        self._deadline = None
+        self._sock.settimeout(None)
+
+    def recv(self, size: int) -> bytes:
+        while not self._ahead:
+            if self._deadline is not None:
+                allow(self._sock, self._deadline)
+            self._ahead = memoryview(self._connection.receive_some())
+        piece, self._ahead = self._ahead[:size], self._ahead[size:]
+        if self._deadline is not None:
+            self._answer_left_bytes -= len(piece)
+            if self._answer_left_bytes < 0:
+                raise RemoteProtocolError(reason="an answer to the upgrade without end")
+        return bytes(piece)
+
+    def send(self, data: bytes) -> int:
+        """Only for the upgrade request; frames go through the outbox."""
+        if self._deadline is not None:
+            allow(self._sock, self._deadline)
+        self._sock.sendall(data if self._tls is None else self._tls.seal(data))
+        return len(data)
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def gettimeout(self) -> float | None:
+        return self._sock.gettimeout()
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Asked for by websocket-client, which knows nothing of our deadline."""
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _FrameBuffer(websocket.frame_buffer):
+    """Reads frames, and believes no length past our own largest message."""
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        if self.length is not None and self.length > DIRECTORY_MAX_BYTES:
+            raise RemoteProtocolError(reason=f"a message of {self.length} bytes")
+
+
+class _WebSocket(websocket.WebSocket):
+    """A WebSocket whose frames leave through our outbox, pongs included."""
+
+    def __init__(self, connection: DialledConnection) -> None:
+        super().__init__(enable_multithread=False, skip_utf8_validation=True)
+        self._connection = connection
+        self.frame_buffer = _FrameBuffer(self._recv, True)
+
+    def send_frame(self, frame: ABNF) -> int:
+        data: bytes = frame.format()
+        self._connection.send_bytes(data)
+        return len(data)
+
+
+class DialledConnection(SocketConnection):
+    """The dialling end of a connection. `receive` is for one thread."""
+
+    def __init__(self, sock: socket.socket, tls: Tls | None, remote: str) -> None:
+        super().__init__(sock, tls, remote, "relay", CLIENT_QUEUE_MAX_BYTES)
+        self._stream = _Stream(self, sock, tls)
+        self._websocket = _WebSocket(self)
+        self._parts: list[bytes] = []
+
+    def upgrade(self, endpoint: str, headers: Mapping[str, str], deadline: Deadline) -> None:
+        """Ask for the WebSocket. Raises what websocket-client raises, and ConnectionClosed."""
+        self._stream.begin(deadline)
+        self._websocket.connect(  # type: ignore[no-untyped-call]
+            endpoint,
+            socket=self._stream,
+            header=dict(headers),
+            subprotocols=[SUBPROTOCOL],
+            suppress_origin=True,
+            redirect_limit=0,
+        )
+        if self._websocket.getsubprotocol() != SUBPROTOCOL:
+            raise websocket.WebSocketException(f"it does not speak {SUBPROTOCOL}")
+        self._stream.upgraded()
+
+    def send(self, message: bytes) -> None:
+        self._outbox.put(ABNF.create_frame(message, ABNF.OPCODE_BINARY).format())
+
+    def send_bytes(self, data: bytes) -> None:
+        """Queue bytes that are a frame already."""
+        self._outbox.put(data)
+
+    def receive_some(self) -> bytes:
+        return self._receive_some()
+
+    @property
+    def buffered(self) -> bool:
+        return self._stream.buffered
+
+    def receive(self) -> bytes:
+        try:
+            while True:
+                message = self._take(self._websocket.recv_frame())  # type: ignore[no-untyped-call]
+                if message is not None:
+                    return message
+        except (websocket.WebSocketException, ValueError) as error:
+            self.release()
+            raise RemoteProtocolError(reason=str(error)) from error
+        except CmdopError:
+            self.release()
+            raise
+
+    def _take(self, frame: ABNF) -> bytes | None:
+        """What a frame completes: a message, or nothing yet."""
+        data = frame.data if isinstance(frame.data, bytes) else bytes(frame.data, "latin-1")
+        if frame.opcode in (ABNF.OPCODE_BINARY, ABNF.OPCODE_CONT):
+            if (frame.opcode == ABNF.OPCODE_CONT) != bool(self._parts):
+                raise RemoteProtocolError(reason="a fragment out of place")
+            self._parts.append(data)
+            if sum(map(len, self._parts)) > DIRECTORY_MAX_BYTES:
+                raise RemoteProtocolError(reason="a message without end")
+            if not frame.fin:
+                return None
+            message = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts = []
+            return message
+        if frame.opcode == ABNF.OPCODE_PING:
+            self._websocket.pong(data)
+        elif frame.opcode == ABNF.OPCODE_CLOSE:
+            raise ConnectionClosed(reason=_closing_reason(data))
+        elif frame.opcode == ABNF.OPCODE_TEXT:
+            raise RemoteProtocolError(reason="a text message")
+        return None
+
+    def _closing_frame(self, reason: str) -> bytes:
+        said = reason.encode()[:120].decode("utf-8", "ignore").encode()
+        formatted: bytes = ABNF.create_frame(struct.pack("!H", 1000) + said, ABNF.OPCODE_CLOSE).format()
+        return formatted
+
+
+def _closing_reason(data: bytes) -> str:
+    said = ""
+    with contextlib.suppress(UnicodeDecodeError):
+        said = data[2:].decode()
+    return said or "the relay closed it"

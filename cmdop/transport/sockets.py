@@ -1,0 +1,92 @@
+"""What dialled and accepted connections share: tuning, receiving, closing."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import Final
+
+from cmdop.errors import ConnectionClosed
+from cmdop.limits import CLOSE_TIMEOUT_SECONDS, KIB
+from cmdop.transport.connection import Connection
+from cmdop.transport.outbox import Outbox
+from cmdop.transport.tls import Tls
+
+RECEIVE_BYTES: Final = 64 * KIB
+_NOT_SENT_BYTES: Final = 128 * KIB
+
+
+def tune(sock: socket.socket) -> None:
+    """Send at once, and keep little in the kernel, so that there is something to overtake.
+
+    TCP_NOTSENT_LOWAT (Linux, macOS) bounds what is queued but not yet on the wire.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    low_water = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if low_water is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, low_water, _NOT_SENT_BYTES)
+
+
+class SocketConnection(Connection):
+    """A connection over a TCP socket, with or without TLS.
+
+    Subclasses turn messages into bytes and back; `send` goes through the outbox.
+    """
+
+    def __init__(self, sock: socket.socket, tls: Tls | None, remote: str, name: str, queue_max_bytes: int) -> None:
+        self.remote = remote
+        self._sock, self._tls = sock, tls
+        self._outbox = Outbox(sock, name, queue_max_bytes, self._drained, tls.seal if tls else None)
+        # Guards the decision who closes; the closing itself is done outside of it.
+        self._closing = threading.Lock()
+
+    @property
+    def backlog_bytes(self) -> int:
+        return self._outbox.backlog_bytes
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def close(self, reason: str = "") -> None:
+        if not self._closing.acquire(blocking=False):
+            return
+        with contextlib.suppress(ConnectionClosed):
+            self._outbox.put(self._closing_frame(reason))
+        self._outbox.close(CLOSE_TIMEOUT_SECONDS)
+        # Only a shutdown wakes a thread that is blocked in recv, every time.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Give the descriptor back. By the thread that receives, as its last act."""
+        self.close()
+        self._outbox.join()
+        self._sock.close()
+
+    def _receive_bytes(self) -> bytes:
+        """Plain bytes from the socket, never none. Raises ConnectionClosed at the end."""
+        while not (data := self._receive_some()):
+            pass
+        return data
+
+    def _receive_some(self) -> bytes:
+        """What one call of recv brings; b"" for the beginning of a TLS record."""
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+        except TimeoutError:
+            raise  # only while the connection is being made
+        except OSError as error:
+            raise ConnectionClosed(reason=error.strerror or str(error)) from error
+        if not data:
+            raise ConnectionClosed(reason="the other end closed it")
+        return data if self._tls is None else self._tls.open(data)
+
+    def _drained(self) -> None:
+        if self.on_drained is not None:
+            self.on_drained()
+
+    def _closing_frame(self, reason: str) -> bytes:
+        """The WebSocket close frame that says goodbye (RFC 6455 §5.5.1)."""
+        raise NotImplementedError

@@ -1,0 +1,89 @@
+"""Control messages as bytes: msgpack maps, checked against their types and limits.
+
+The only file that imports msgspec. A message is a frozen struct; on the wire it is a
+map with its class's name under `is`. Unknown fields are ignored, so a field may be
+added with a default; an unknown message is decoded as `Unknown` and may be ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from cmdop.errors import LocalProtocolError, RemoteProtocolError
+from cmdop.limits import COMMAND_WORDS_MAX, NAME_MAX_CHARS, TEXT_MAX_CHARS, WINSIZE_MAX
+
+# What a peer may put into a field: names for people, texts, keys, ids, sizes.
+Name = Annotated[str, msgspec.Meta(max_length=NAME_MAX_CHARS)]
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX_CHARS)]
+Key32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+MachineId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\Z")]
+SessionId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}\\Z")]
+Command = Annotated[tuple[Text, ...], msgspec.Meta(max_length=COMMAND_WORDS_MAX)]
+Cells = Annotated[int, msgspec.Meta(ge=1, le=WINSIZE_MAX)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="is"):
+    """The base of every control message."""
+
+
+class Unknown(Message, frozen=True):
+    """A message of a newer cmdop, which this one may ignore."""
+
+    name: str = ""
+
+
+M = TypeVar("M", bound=Message)
+
+
+class MessageCodec(Generic[M]):
+    """Encodes and decodes one explicit list of messages.
+
+    `kinds` are the classes that may come; nothing else is ever decoded.
+    """
+
+    def __init__(self, *kinds: type[M]) -> None:
+        self.kinds = kinds
+        self._names = frozenset(kind.__name__ for kind in kinds)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[Any] | None = None
+
+    def encode(self, message: M) -> bytes:
+        """A message as bytes. Raises LocalProtocolError for one that is not on the list."""
+        if type(message).__name__ not in self._names:
+            raise LocalProtocolError(reason=f"the message {type(message).__name__}")
+        return self._encoder.encode(message)
+
+    def decode(self, data: bytes) -> M | Unknown:
+        """The message in these bytes.
+
+        Raises RemoteProtocolError for bytes that are no message, or one whose fields
+        have the wrong type or size.
+        """
+        if self._decoder is None:  # built on first use: it costs a millisecond
+            union: Any = self.kinds[0]
+            for kind in self.kinds[1:]:
+                union = union | kind
+            self._decoder = msgspec.msgpack.Decoder(union)
+        try:
+            decoded: M = self._decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            unknown = self._unknown(data)
+            if unknown is None:
+                raise RemoteProtocolError(reason=f"a malformed message ({error})") from error
+            return unknown
+        return decoded
+
+    def _unknown(self, data: bytes) -> Unknown | None:
+        """The message as an unknown one, if it is well formed and not on the list."""
+        try:
+            fields = msgspec.msgpack.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        name = fields.get("is") if isinstance(fields, dict) else None
+        if not isinstance(name, str) or name in self._names or len(name) > NAME_MAX_CHARS:
+            return None
+        return Unknown(name)

@@ -1,0 +1,34 @@
+"""What every test stands on: an environment of its own, and Hypothesis without a clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from cmdop.home import Home
+
+# A slow machine is no reason to fail: nothing here may depend on timing.
+settings.register_profile("cmdop", deadline=None, print_blob=True)
+settings.register_profile("long", deadline=None, print_blob=True, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "cmdop"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees or changes the user's own cmdop or keyring."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CMDOP_")]:
+            patch.delenv(name)
+        patch.setenv("CMDOP_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty CMDOP_HOME."""
+    return Home(tmp_path / "cmdop")

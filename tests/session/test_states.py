@@ -1,0 +1,39 @@
+"""The table of a stream's states: complete, and silent about what may not happen."""
+
+from __future__ import annotations
+
+import pytest
+
+from cmdop.errors import RemoteProtocolError
+from cmdop.session.states import TRANSITIONS, StreamEvent, StreamState
+
+Event, State = StreamEvent, StreamState
+
+
+def test_a_stream_goes_through_all_its_states_in_order() -> None:
+    state = State.GREETING
+    happening = [Event.HANDSHAKE, Event.HANDSHAKE, Event.REGISTER, Event.CHALLENGED, Event.RESPONSE, Event.ADMITTED]
+    seen = [state := state.after(event) for event in [*happening, Event.DATA, Event.CLOSE]]
+    assert set(seen) | {State.GREETING} == set(State)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", Event)
+def test_what_is_not_in_the_table_is_refused_in_words(state: StreamState, event: StreamEvent) -> None:
+    if (state, event) in TRANSITIONS:
+        assert state.after(event) is TRANSITIONS[state, event]
+        return
+    with pytest.raises(RemoteProtocolError) as refused:
+        state.after(event)
+    assert refused.value.sentence == f"the other side broke the protocol: {event.value} while {state.value}"
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_stream_may_end_in_any_state_and_then_stays_ended(state: StreamState) -> None:
+    assert state.after(Event.CLOSE) is State.CLOSED
+    allowed = [event for event in Event if (State.CLOSED, event) in TRANSITIONS]
+    assert allowed == [Event.CLOSE]
+
+
+def test_data_is_taken_from_nobody_who_was_not_admitted() -> None:
+    assert [state for state in State if (state, Event.DATA) in TRANSITIONS] == [State.ATTACHED]

@@ -1,0 +1,192 @@
+"""The local control connection: one request, one answer, and no harm from anybody else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cmdop.control import ANSWER_MAX_BYTES, ControlServer, ask
+from cmdop.errors import ConfigCorrupt
+from cmdop.home import Home
+
+NAME = "agent.json"
+
+
+def echo(request: dict[str, Any]) -> dict[str, Any]:
+    return {"asked": request}
+
+
+@pytest.fixture
+def short_home() -> Iterator[Home]:
+    """A home whose path is short enough for a socket beside it, wherever tests run."""
+    with tempfile.TemporaryDirectory(prefix="cmdop-") as folder:
+        yield Home(Path(folder))
+
+
+@pytest.fixture
+def server(short_home: Home) -> Iterator[ControlServer]:
+    server = ControlServer(short_home, NAME, echo)
+    yield server
+    server.close()
+
+
+def where(home: Home) -> tuple[str, bytes]:
+    """Where a server listens and the secret it asks for."""
+    written = home.read_json(NAME)
+    assert written is not None
+    return written["address"], bytes.fromhex(written["key"])
+
+
+def test_a_request_bytesis_answered(server: ControlServer, short_home: Home) -> None:
+    assert ask(short_home, NAME, {"verb": "status", "ü": [1, None]}) == {"asked": {"verb": "status", "ü": [1, None]}}
+
+
+def test_many_at_once_are_answered_one_after_the_other(server: ControlServer, short_home: Home) -> None:
+    answers: list[Any] = []
+    callers = [threading.Thread(target=lambda n=n: answers.append(ask(short_home, NAME, {"n": n}))) for n in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    assert sorted(answer["asked"]["n"] for answer in answers) == list(range(8))
+
+
+def test_the_file_says_who_listens_and_only_the_user_can_read_it(server: ControlServer, short_home: Home) -> None:
+    written = short_home.read_json(NAME)
+    assert written is not None
+    assert written["pid"] == os.getpid()
+    if sys.platform != "win32":
+        assert short_home.file(NAME).stat().st_mode & 0o077 == 0
+
+
+def test_nobody_answers_where_nothing_runs(short_home: Home) -> None:
+    assert ask(short_home, NAME, {}) is None
+
+
+def test_closing_removes_every_trace_and_twice_is_quiet(short_home: Home) -> None:
+    server = ControlServer(short_home, NAME, echo)
+    server.close()
+    server.close()
+    assert os.listdir(short_home.path) == []
+    assert ask(short_home, NAME, {}) is None
+    assert "control" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_closing_right_after_an_answer_does_not_wait_for_another_caller(short_home: Home) -> None:
+    for _ in range(200):
+        server = ControlServer(short_home, NAME, echo)
+        assert ask(short_home, NAME, {}) is not None
+        server.close()
+
+
+def test_a_wrong_key_is_refused_and_the_server_lives_on(server: ControlServer, short_home: Home) -> None:
+    with pytest.raises(AuthenticationError):
+        Client(where(short_home)[0], authkey=bytes(32))
+    written = short_home.read_json(NAME)
+    assert written is not None
+    short_home.write_json("stranger.json", {**written, "key": "00" * 32})
+    assert ask(short_home, "stranger.json", {}) is None
+    assert ask(short_home, NAME, {"n": 1}) == {"asked": {"n": 1}}
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="Windows has named pipes")
+@pytest.mark.parametrize(
+    "garbage", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, b"\x7f\xff\xff\xff", b"\x00\x00\x00\x05"]
+)
+def test_garbage_without_the_key_changes_nothing(server: ControlServer, short_home: Home, garbage: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(where(short_home)[0])
+        stranger.sendall(garbage)
+    assert ask(short_home, NAME, {"n": 1}) == {"asked": {"n": 1}}
+
+
+GARBAGE = {
+    "empty": b"",
+    "no json": b"}{",
+    "no object": b"[1]",
+    "not utf-8": b"\xff\xfe\x00",
+    "too long": b" " * (ANSWER_MAX_BYTES + 1),
+    "too deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("request_bytes", GARBAGE.values(), ids=GARBAGE.keys())
+def test_garbage_with_the_key_changes_nothing(server: ControlServer, short_home: Home, request_bytes: bytes) -> None:
+    address, key = where(short_home)
+    with Client(address, authkey=key) as caller:
+        with contextlib.suppress(OSError):  # it may hang up before it has everything
+            caller.send_bytes(request_bytes)
+        with pytest.raises((EOFError, OSError)):
+            caller.recv_bytes()
+    assert ask(short_home, NAME, {"n": 1}) == {"asked": {"n": 1}}
+
+
+def test_a_caller_that_leaves_without_asking_changes_nothing(server: ControlServer, short_home: Home) -> None:
+    address, key = where(short_home)
+    Client(address, authkey=key).close()
+    assert ask(short_home, NAME, {"n": 1}) == {"asked": {"n": 1}}
+
+
+@pytest.mark.parametrize(
+    "written", [{}, {"address": 5, "key": "zz"}, {"address": "/nowhere", "key": "00"}, {"address": "", "key": ""}]
+)
+def test_a_file_that_leads_nowhere_is_the_same_as_none(short_home: Home, written: dict[str, Any]) -> None:
+    short_home.write_json(NAME, written)
+    assert ask(short_home, NAME, {}) is None
+
+
+def test_a_corrupt_file_is_said_and_set_aside(short_home: Home) -> None:
+    short_home.write_bytes(NAME, b"{")
+    with pytest.raises(ConfigCorrupt):
+        ask(short_home, NAME, {})
+    assert ask(short_home, NAME, {}) is None
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from cmdop.control import ControlServer
+from cmdop.home import Home
+server = ControlServer(Home(Path(sys.argv[1])), sys.argv[2], lambda request: request)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_server_leaves_is_the_same_as_none_and_the_next_one_starts(short_home: Home) -> None:
+    arguments = [sys.executable, "-c", textwrap.dedent(KILLED), str(short_home.path), NAME]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert ask(short_home, NAME, {"n": 1}) == {"n": 1}
+        process.kill()
+    assert short_home.read_json(NAME) is not None
+    assert ask(short_home, NAME, {}) is None
+    server = ControlServer(short_home, NAME, echo)
+    assert ask(short_home, NAME, {"n": 1}) == {"asked": {"n": 1}}
+    server.close()
+    assert os.listdir(short_home.path) == []
+
+
+def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path: Path) -> None:
+    home = Home(tmp_path / ("long-" * 30))
+    server = ControlServer(home, NAME, echo)
+    address = where(home)[0]
+    assert ask(home, NAME, {"n": 1}) == {"asked": {"n": 1}}
+    server.close()
+    assert not os.path.exists(address)
+    assert not os.path.exists(os.path.dirname(address))
+    assert os.listdir(home.path) == []

@@ -1,0 +1,182 @@
+"""CMDOP_HOME: private, atomic, and never silently replaced."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cmdop.errors import ConfigCorrupt, HomeUnusable
+from cmdop.home import Home
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@given(st.dictionaries(st.text(), JSON_VALUES))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_written_is_read(home: Home, value: dict[str, Any]) -> None:
+    home.write_json("config.json", value)
+    assert home.read_json("config.json") == value
+
+
+def test_nothing_is_created_before_something_is_written(home: Home) -> None:
+    assert home.read_bytes("config.json") is None
+    assert home.read_json("config.json") is None
+    home.remove("config.json")
+    assert not home.path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_folders_are_0700_and_files_0600_whatever_the_umask(home: Home, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        home.write_json("config.json", {"key": "secret"})
+    finally:
+        os.umask(before)
+    assert mode(home.path) == 0o700
+    assert mode(home.file("config.json")) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_a_file_that_others_could_read_is_private_once_it_is_written(home: Home) -> None:
+    home.folder()
+    home.file("config.json").write_text("{}")
+    home.file("config.json").chmod(0o644)
+    home.write_json("config.json", {"key": "secret"})
+    assert mode(home.file("config.json")) == 0o600
+
+
+def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(home: Home, tmp_path: Path) -> None:
+    target = tmp_path / "somebody's file"
+    target.write_text("untouched")
+    home.folder()
+    home.file("config.json").symlink_to(target)
+    home.write_bytes("config.json", b"ours")
+    assert target.read_text() == "untouched"
+    assert not home.file("config.json").is_symlink()
+    assert home.read_bytes("config.json") == b"ours"
+
+
+def test_a_write_leaves_nothing_else_behind(home: Home) -> None:
+    for number in range(3):
+        home.write_bytes("config.json", b"%d" % number)
+    assert os.listdir(home.path) == ["config.json"]
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync"])
+def test_a_write_that_fails_leaves_the_old_file(home: Home, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    home.write_bytes("config.json", b"old")
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(HomeUnusable, match="No space left on device"):
+        home.write_bytes("config.json", b"new")
+    assert home.read_bytes("config.json") == b"old"
+    assert os.listdir(home.path) == ["config.json"]
+
+
+def test_a_home_under_a_file_is_unusable_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "cmdop"):
+        home = Home(path)
+        for attempt in (
+            home.folder,
+            lambda home=home: home.read_bytes("x"),
+            lambda home=home: home.write_bytes("x", b""),
+            lambda home=home: home.remove("x"),
+        ):
+            with pytest.raises(HomeUnusable) as caught:
+                attempt()
+            assert str(tmp_path / "file") in caught.value.sentence
+            assert "None" not in caught.value.sentence
+
+
+def test_a_folder_in_place_of_the_file_is_unusable(home: Home) -> None:
+    home.folder()
+    home.file("config.json").mkdir()
+    for attempt in (
+        lambda: home.read_json("config.json"),
+        lambda: home.write_json("config.json", {}),
+        lambda: home.remove("config.json"),
+    ):
+        with pytest.raises(HomeUnusable):
+            attempt()
+    assert os.listdir(home.path) == ["config.json"]
+
+
+CORRUPT = {
+    "empty": b"",
+    "half": b'{"workspaces": {"de',
+    "list": b"[]",
+    "null": b"null",
+    "text": b'"x"',
+    "zeros": bytes(4096),
+    "not utf-8": b'{"a": "\xff"}',
+    "too deep": b'{"a":' + b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", CORRUPT.values(), ids=CORRUPT.keys())
+def test_a_corrupt_file_is_set_aside_and_nothing_is_lost(home: Home, content: bytes) -> None:
+    home.write_bytes("config.json", content)
+    with pytest.raises(ConfigCorrupt) as caught:
+        home.read_json("config.json")
+    aside = Path(caught.value.details["aside"])
+    assert aside.read_bytes() == content
+    assert str(aside) in caught.value.next_step
+    assert str(home.file("config.json")) in caught.value.sentence
+    assert home.read_json("config.json") is None
+
+
+def test_every_corrupt_file_is_kept_under_a_name_of_its_own(home: Home) -> None:
+    for number in range(3):
+        home.write_bytes("config.json", b"corrupt %d" % number)
+        with pytest.raises(ConfigCorrupt):
+            home.read_json("config.json")
+    assert sorted(path.read_bytes() for path in home.path.iterdir()) == [b"corrupt 0", b"corrupt 1", b"corrupt 2"]
+
+
+WRITERS, WRITES, SIZE = 2, 50, 20_000
+
+
+def _write_often(path: Path, writer: int, start: Any) -> None:
+    start.wait(30)
+    for number in range(WRITES):
+        Home(path).write_json("config.json", {"writer": writer, "number": number, "rest": str(writer) * SIZE})
+
+
+def test_two_processes_that_write_at_once_never_mix(home: Home) -> None:
+    processes = multiprocessing.get_context("spawn")
+    start = processes.Barrier(WRITERS + 1)
+    writers = [processes.Process(target=_write_often, args=(home.path, number, start)) for number in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    start.wait(30)
+    while any(writer.is_alive() for writer in writers):
+        value = home.read_json("config.json")  # raises ConfigCorrupt for a half-written one
+        assert value is None or set(value["rest"]) == {str(value["writer"])}
+    for writer in writers:
+        writer.join(30)
+        assert writer.exitcode == 0
+    last = json.loads(home.file("config.json").read_bytes())
+    assert last["number"] == WRITES - 1
+    assert len(last["rest"]) == SIZE
+    assert os.listdir(home.path) == ["config.json"]
