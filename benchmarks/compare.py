@@ -37,7 +37,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="cmdop-bench-"))
     try:
         with local_stack(Home(folder / "home")) as stack:
-            server = stack.credential.server.url
+            server = stack.credential.server
             proxy = None
             if options.delay_ms:
                 proxy, server = _delay(options.bench, server, options.delay_ms)
@@ -51,9 +51,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(
-    options: argparse.Namespace, theirs: list[str], folder: Path, server: str, pids: tuple[int, int]
-) -> int:
+def _measure(options: argparse.Namespace, theirs: list[str], folder: Path, server: str, pids: tuple[int, int]) -> int:
     cmdop = Path(sys.executable).with_name("cmdop")
     client = [
         "env",

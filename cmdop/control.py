@@ -2,29 +2,34 @@
 
 `cmdop agent status` asks the agent, `cmdop relay key revoke` tells the relay. One
 request and one answer, JSON both, over the standard library's local connections: a
-Unix socket, or a named pipe on Windows. Where it listens and the secret that it asks
-for are in a 0600 file; nothing of this can be reached from the network.
+Unix socket, or a named pipe on Windows. Where it listens and the secret that a request
+has to bring are in a 0600 file; nothing of this can be reached from the network.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
+import logging
 import os
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
 from cmdop.home import Home
+from cmdop.limits import CLOSE_TIMEOUT_SECONDS
 
 ANSWER_MAX_BYTES = 1 << 20
 _SOCKET_PATH_MAX_CHARS = 100
 """sun_path holds 104 bytes on macOS and 108 on Linux, the final zero included."""
+
+_REQUEST_TIMEOUT_SECONDS = 2.0
+_LOG = logging.getLogger("cmdop.control")
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -38,11 +43,11 @@ class ControlServer:
 
     def __init__(self, home: Home, name: str, answer: Answer) -> None:
         self._home, self._name, self._answer = home, name, answer
-        self._key = os.urandom(32)
+        self._key = os.urandom(32).hex()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._closing = False
-        self._listener = Listener(self._address(), authkey=self._key)
-        home.write_json(name, {"address": self._listener.address, "key": self._key.hex(), "pid": os.getpid()})
+        self._listener = Listener(self._address(), backlog=16)
+        home.write_json(name, {"address": self._listener.address, "key": self._key, "pid": os.getpid()})
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
@@ -51,9 +56,9 @@ class ControlServer:
         if self._closing:
             return
         self._closing = True
-        with contextlib.suppress(OSError, EOFError, AuthenticationError):
-            Client(self._listener.address, authkey=self._key).close()
-        self._thread.join()
+        with contextlib.suppress(OSError):
+            Client(self._listener.address).close()
+        self._thread.join(CLOSE_TIMEOUT_SECONDS)
         self._listener.close()
         self._home.remove(self._name)
         if self._scratch is not None:
@@ -71,20 +76,27 @@ class ControlServer:
 
     def _serve(self) -> None:
         while not self._closing:
-            # A caller that goes away, or has the wrong secret, is its own problem.
-            with contextlib.suppress(OSError, EOFError, AuthenticationError, ValueError):
-                with self._listener.accept() as caller:
-                    if not self._closing:
-                        self._serve_one(caller)
+            # A caller that goes away, stays silent or talks nonsense is its own problem.
+            with contextlib.suppress(OSError, EOFError, ValueError, RecursionError), self._listener.accept() as caller:
+                if not self._closing and caller.poll(_REQUEST_TIMEOUT_SECONDS):
+                    self._serve_one(caller)
 
-    def _serve_one(self, caller: Connection[Any, Any]) -> None:
+    def _serve_one(self, caller: Any) -> None:
         request = json.loads(caller.recv_bytes(ANSWER_MAX_BYTES))
-        if isinstance(request, dict):
-            caller.send_bytes(json.dumps(self._answer(request)).encode())
+        if not isinstance(request, dict) or not isinstance(request.get("ask"), dict):
+            return
+        if not hmac.compare_digest(str(request.get("key")).encode(), self._key.encode()):
+            return
+        try:
+            answer = self._answer(request["ask"])
+        except Exception:  # noqa: BLE001 - the next request is to be answered
+            _LOG.exception("no answer to %s", request["ask"])
+            return
+        caller.send_bytes(json.dumps(answer).encode())
 
 
 def ask(home: Home, name: str, request: dict[str, Any], timeout_seconds: float = 5.0) -> dict[str, Any] | None:
-    """The answer of the process that wrote `name`, or None when none answers.
+    """The answer of the process that wrote `name`, or None when none answers in time.
 
     A file left by a process that died is the same as none.
     """
@@ -92,11 +104,11 @@ def ask(home: Home, name: str, request: dict[str, Any], timeout_seconds: float =
     if where is None:
         return None
     try:
-        with Client(str(where["address"]), authkey=bytes.fromhex(str(where["key"]))) as process:
-            process.send_bytes(json.dumps(request).encode())
+        with Client(str(where["address"])) as process:
+            process.send_bytes(json.dumps({"key": where["key"], "ask": request}).encode())
             if not process.poll(timeout_seconds):
                 return None
             answer = json.loads(process.recv_bytes(ANSWER_MAX_BYTES))
-    except (OSError, EOFError, AuthenticationError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None

@@ -78,7 +78,7 @@ class HostMissing(CmdopError):
 
 
 class BadServer(CmdopError):
-    """"{server}" is not a relay's address: {reason}"""
+    """the server "{server}" is not a relay's address: {reason}"""
 
     code = "bad-server"
     exit_status = 2

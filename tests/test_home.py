@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import stat
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def mode(path: Path) -> int:
 
 
 @given(st.dictionaries(st.text(), JSON_VALUES))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)  # each is an fsync
 def test_what_was_written_is_read(home: Home, value: dict[str, Any]) -> None:
     home.write_json("config.json", value)
     assert home.read_json("config.json") == value
@@ -97,12 +99,13 @@ def test_a_home_under_a_file_is_unusable_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "cmdop"):
         home = Home(path)
-        for attempt in (
+        attempts: list[Callable[[], object]] = [
             home.folder,
-            lambda home=home: home.read_bytes("x"),
-            lambda home=home: home.write_bytes("x", b""),
-            lambda home=home: home.remove("x"),
-        ):
+            partial(home.read_bytes, "x"),
+            partial(home.write_bytes, "x", b""),
+            partial(home.remove, "x"),
+        ]
+        for attempt in attempts:
             with pytest.raises(HomeUnusable) as caught:
                 attempt()
             assert str(tmp_path / "file") in caught.value.sentence
@@ -112,11 +115,12 @@ def test_a_home_under_a_file_is_unusable_and_says_so(tmp_path: Path) -> None:
 def test_a_folder_in_place_of_the_file_is_unusable(home: Home) -> None:
     home.folder()
     home.file("config.json").mkdir()
-    for attempt in (
-        lambda: home.read_json("config.json"),
-        lambda: home.write_json("config.json", {}),
-        lambda: home.remove("config.json"),
-    ):
+    attempts: list[Callable[[], object]] = [
+        partial(home.read_json, "config.json"),
+        partial(home.write_json, "config.json", {}),
+        partial(home.remove, "config.json"),
+    ]
+    for attempt in attempts:
         with pytest.raises(HomeUnusable):
             attempt()
     assert os.listdir(home.path) == ["config.json"]

@@ -74,7 +74,14 @@ DISTRIBUTIONS = {
 
 ASYNC_FRAMEWORKS = {"asyncio", "trio", "anyio", "curio", "gevent", "eventlet", "twisted", "tornado", "uvloop"}
 
-FACTORIES = {"cmdop/control.py", "cmdop/terminal/factory.py", "cmdop/ptyhost/factory.py"}
+FACTORIES = {
+    "cmdop/control.py",
+    "cmdop/terminal/factory.py",
+    "cmdop/ptyhost/factory.py",
+    "cmdop/agent/account.py",  # whose shell it is
+    "cmdop/agent/daemon.py",  # how a process goes into the background
+    "cmdop/agent/lockfile.py",  # how a file is locked
+}
 """Where the platform is asked for. An adapter may assert which one it is for, for mypy."""
 
 

@@ -9,8 +9,8 @@ from cmdop.agent.shell import Shell
 from cmdop.agent.shells import Shells
 from cmdop.agent.viewer import Viewer, Watching
 from cmdop.limits import SESSION_TOKEN_SECONDS, WINDOW_MAX_BYTES
-from cmdop.wire.session_messages import AuthSuccess, Register
 from cmdop.winsize import Winsize
+from cmdop.wire.session_messages import AuthSuccess, Register
 
 
 @dataclass(frozen=True)

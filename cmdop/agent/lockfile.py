@@ -49,19 +49,25 @@ class LockFile:
         if fd >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, 0)
+                _unlock(fd)
             os.close(fd)
 
     def holder(self) -> int | None:
         """The pid of the process that holds it, None when none does; 0 if it hides."""
-        if not self._path.exists():
+        try:
+            probe = os.open(self._path, os.O_RDWR)
+        except FileNotFoundError:
             return None
-        probe = LockFile(self._home, self._path.name)
-        if probe.acquire():
-            probe.release()
-            return None
-        with contextlib.suppress(OSError, ValueError):
-            return int(self._path.read_bytes())
-        return 0
+        except OSError as error:
+            raise HomeUnusable(path=self._path, reason=error.strerror) from error
+        try:
+            if _lock(probe, blocking=False):
+                return None
+            return int(os.read(probe, 20) or b"0")
+        except ValueError:
+            return 0
+        finally:
+            os.close(probe)
 
 
 class Released:
@@ -108,3 +114,16 @@ def _lock(fd: int, blocking: bool) -> bool:
         except BlockingIOError:
             return False
         return True
+
+
+def _unlock(fd: int) -> None:
+    """Closing is not enough at once: a child that is just being started has a copy until its exec."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(fd, _FAR_AWAY_BYTES, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(fd, fcntl.LOCK_UN)

@@ -158,7 +158,10 @@ class AgentService:
     def _dialling(self) -> Dialling:
         enrolled = self._enrolment
         if enrolled is not None and enrolled.server == self._server.url and not self._rekeyed(enrolled):
-            credential, label = bearer("machine", self._identity.machine_id, bytes.fromhex(enrolled.machine_token)), "of this machine"
+            credential, label = (
+                bearer("machine", self._identity.machine_id, bytes.fromhex(enrolled.machine_token)),
+                "of this machine",
+            )
         elif self._key is not None:
             credential, label = self._key.bearer, self._key.masked
         else:

@@ -29,9 +29,9 @@ from cmdop.screen.filtered import unfinished, without_questions
 from cmdop.session.arbitration import SizeOwner
 from cmdop.session.lifecycle import GraceClock
 from cmdop.session.ring import RingBuffer
+from cmdop.winsize import Winsize
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import Ended, Ready
-from cmdop.winsize import Winsize
 
 LAG_MAX_BYTES = RING_BYTES // 2
 """The PTY is not read while every client with credit is further behind than this."""
@@ -61,6 +61,7 @@ class Shell:
         self._grace = GraceClock(time.monotonic(), GRACE_SECONDS)
         self._end: Ended | None = None
         self._paused = False
+        self._ending = False
         self.started_at = time.time()
         self._thread = threading.Thread(target=self._run, name=f"pty->ring {opened.session_id[:8]}", daemon=True)
         self._thread.start()
@@ -240,7 +241,7 @@ class Shell:
 
     def _may_read(self) -> bool:
         """Whether anybody can take more, or nobody is there to hold it up. The lock is held."""
-        if not self._viewers:
+        if not self._viewers or self._ending:
             return True
         head = self._ring.head
         return any(v.credit.limit > head and head - v.cursor < LAG_MAX_BYTES for v in self._viewers.values())
@@ -279,9 +280,17 @@ class Shell:
     def hang_up(self) -> None:
         """End the program: SIGHUP. Its end is noticed by the session's own thread."""
         self._pty.hangup()
+        self._end_soon()
 
     def kill(self) -> None:
+        """End the program and all its children: SIGKILL."""
         self._pty.kill()
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        """Read on whatever the clients take: the end comes behind the output."""
+        self._ending = True
+        self._pty.wake()
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the end; whether it came."""

@@ -7,6 +7,7 @@ a shell, has a thread of its own (`admit N`), which ends with it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -14,15 +15,24 @@ from typing import Protocol
 from cmdop.agent.admission import Admission, Guest
 from cmdop.agent.shell import Shell
 from cmdop.agent.viewer import Viewer
-from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, RoleTooLow, VersionMismatch
+from cmdop.errors import (
+    CmdopError,
+    ConnectionClosed,
+    LocalProtocolError,
+    RemoteProtocolError,
+    RoleTooLow,
+    VersionMismatch,
+)
 from cmdop.limits import PROTOCOL_VERSION
 from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.session.states import StreamEvent, StreamState
+from cmdop.winsize import Winsize
 from cmdop.wire.message import Message, Unknown
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import Open
 from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Refused, Register, Resize
-from cmdop.winsize import Winsize
+
+_LOG = logging.getLogger("cmdop.agent")
 
 
 class Uplink(Protocol):
@@ -70,8 +80,15 @@ class AgentStream:
                 handler = self._handlers.get(record.kind)
                 if handler is not None:
                     handler(record)
-        except CmdopError as error:
-            self.refuse(error)
+        except Exception as error:  # noqa: BLE001 - no client may end the agent
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """End this stream, and nothing else. A mistake of our own goes into the log."""
+        if not isinstance(error, CmdopError):
+            _LOG.exception("stream %d", self._id)
+            error = LocalProtocolError(reason="see the agent's log")
+        self.refuse(error)
 
     def closed(self) -> None:
         """The stream is over; the session is not. Twice is quiet."""
@@ -150,8 +167,8 @@ class AgentStream:
             else:
                 self._admission.entered()
                 shell.pump(viewer)
-        except CmdopError as error:
-            self.refuse(error)
+        except Exception as error:  # noqa: BLE001 - no client may end the agent
+            self._failed(error)
 
     # -- to the client (the `Watching` of its viewer) ----------------------------------------------
 

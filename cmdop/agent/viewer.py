@@ -9,8 +9,8 @@ from typing import Protocol
 
 from cmdop.session.credit import SendCredit
 from cmdop.session.typed import TypedIn
-from cmdop.wire.message import Message
 from cmdop.winsize import Winsize
+from cmdop.wire.message import Message
 
 
 class Watching(Protocol):

@@ -15,7 +15,6 @@ from cmdop.auth.workspaces import load_workspaces
 from cmdop.errors import NoApiKey
 from cmdop.home import Home
 from cmdop.limits import DEFAULT_SERVER
-from cmdop.transport.address import ServerAddress, parse_server
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Credential:
     """A key, the relay that it is for, and the workspace's name as this client calls it."""
 
     key: ApiKey
-    server: ServerAddress
+    server: str
     workspace: str
 
 
@@ -44,11 +43,11 @@ def secret_name(workspace: str) -> str:
 def find_credential(home: Home, given: Given) -> Credential:
     """The first source that has a key.
 
-    Raises NoApiKey, BadKey, BadServer, ConfigCorrupt or KeyringUnusable.
+    Raises NoApiKey, BadKey, ConfigCorrupt or KeyringUnusable.
     """
     known = load_workspaces(home)
     workspace = given.workspace or known.active
-    server = parse_server(given.server or known.servers.get(workspace, DEFAULT_SERVER))
+    server = given.server or known.servers.get(workspace, DEFAULT_SERVER)
     text = given.api_key or Vault(home).get(secret_name(workspace))
     if text is None:
         raise NoApiKey(workspace=workspace)

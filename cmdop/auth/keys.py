@@ -108,6 +108,8 @@ def parse_key(text: str) -> ApiKey:
     text = text.strip()
     if not text.startswith(PREFIX):
         raise BadKey(reason=f"it does not begin with {PREFIX}")
+    if "+" in text or "/" in text:  # b64decode takes them for - and _
+        raise BadKey(reason="it has characters that no key has")
     try:
         body = base64.b64decode(text[len(PREFIX) :], altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:

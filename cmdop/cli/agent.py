@@ -92,12 +92,12 @@ def logs(follow: bool, lines: int) -> None:
         click.echo(line)
     if tail is None:
         return
-    import time
+    import threading
 
     try:
         while True:
             click.echo(tail.read(), nl=False)
-            time.sleep(_FOLLOW_SECONDS)
+            threading.Event().wait(_FOLLOW_SECONDS)
     except KeyboardInterrupt:
         return
     finally:

@@ -10,8 +10,8 @@ import click
 from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.options import api_key_option, home, json_option, server_option
 from cmdop.cli.progress import Banner, say
-from cmdop.home import Home
 from cmdop.errors import HostMissing, NotATerminal, UsageError
+from cmdop.home import Home
 
 SUBCOMMANDS = {"key": ("cmdop.cli.connect_key", "This workspace's API key.")}
 
@@ -166,9 +166,7 @@ def attach_with(options: ConnectOptions, credential: Credential, where: Home) ->
     device = device_key(where)
     terminal = open_terminal()
     try:
-        about = TerminalAbout(
-            terminal.size(), os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""), _locale()
-        )
+        about = TerminalAbout(terminal.size(), os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""), _locale())
         wanted = Wanted(
             options.host,
             about,
@@ -183,7 +181,10 @@ def attach_with(options: ConnectOptions, credential: Credential, where: Home) ->
         keys = options.detach_keys or "Ctrl-D"
         say(f"[connect] attached — {keys} to disconnect, Ctrl-C forwards as SIGINT")
         machine = KeyMachine(leaving) if leaving is not None else KeyMachine()
-        outcome = Attach(joined.stream, joined.ready, terminal, machine, options.read_only).run()
+        attached = Attach(joined.stream, joined.ready, terminal, machine, options.read_only)
+        outcome = attached.run()
+        if terminal.is_tty and not attached.at_line_start:
+            say("")
     finally:
         terminal.close()
     return _report(outcome, options.host)

@@ -35,7 +35,9 @@ _SHOW = ("sh", "-c", "printf 'hello from %s, through a relay that cannot read th
 
 
 @click.command()
-@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Keep relay, agent and key under this home.")
+@click.option(
+    "--keep", metavar="DIR", type=click.Path(path_type=Path), help="Keep relay, agent and key under this home."
+)
 def demo(keep: Path | None) -> int:
     """Try it: relay and agent on this machine's loopback, then a shell through them.
 
@@ -182,6 +184,7 @@ def _run_one(home: Home, credential: Credential) -> int:
     from cmdop.winsize import DEFAULT_WINSIZE
 
     wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "dumb"), new=True, command=_SHOW)
-    output, ended = collect(join_session(credential, device_key(home), wanted, Silent()))
-    click.get_binary_stream("stdout").write(output.replace(b"\r\n", b"\n"))
+    joined = join_session(credential, device_key(home), wanted, Silent())
+    output, ended = collect(joined)
+    sys.stdout.buffer.write(output.replace(b"\r\n", b"\n"))
     return SessionEnded(ended).status

@@ -23,14 +23,21 @@ def home() -> Home:
 def server_option(command: F) -> F:
     """--server, also from CMDOP_SERVER."""
     option = click.option(
-        "--server", "-s", metavar="URL", envvar="CMDOP_SERVER", show_envvar=True, help="The relay: ws://, wss:// or host[:port]."
+        "--server",
+        "-s",
+        metavar="URL",
+        envvar="CMDOP_SERVER",
+        show_envvar=True,
+        help="The relay: ws://, wss:// or host[:port].",
     )
     return option(command)
 
 
 def api_key_option(command: F) -> F:
     """--api-key, also from CMDOP_API_KEY."""
-    option = click.option("--api-key", "-k", metavar="KEY", envvar="CMDOP_API_KEY", show_envvar=True, help="The workspace's API key.")
+    option = click.option(
+        "--api-key", "-k", metavar="KEY", envvar="CMDOP_API_KEY", show_envvar=True, help="The workspace's API key."
+    )
     return option(command)
 
 

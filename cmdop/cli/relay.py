@@ -66,14 +66,15 @@ def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, in
     Example: cmdop relay serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
     """
     from cmdop.relay.control import RelayControl
-    from cmdop.relay.listen import listen_address, need_safe, relay_url, server_tls
+    from cmdop.relay.listen import listen_address, need_safe, server_tls
     from cmdop.relay.server import RelayServer
+    from cmdop.transport.address import ServerAddress
 
     stop = _stop_signals()
     _log_to_stderr()
     address = listen_address(listen)
     tls = server_tls(tls_cert, tls_key)
-    if not need_safe(address, tls=tls is not None, insecure=insecure):
+    if not need_safe(ServerAddress(tls is not None, *address), insecure=insecure):
         click.echo("warning: --insecure: who can see this network can see keys that are shown to this relay.", err=True)
     store = SqliteStore(db)
     server = RelayServer(store, address, tls)
@@ -81,7 +82,7 @@ def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, in
         server.start()
         control = RelayControl(db, server.switch)
         try:
-            click.echo(f"cmdop relay listening on {relay_url(server.address, tls=tls is not None)}", err=True)
+            click.echo(f"cmdop relay listening on {ServerAddress(tls is not None, *server.address).url}", err=True)
             stop.get()
         finally:
             control.close()

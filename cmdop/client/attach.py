@@ -13,10 +13,11 @@ The terminal is put back in `run`, by leaving one `with` block, whatever happene
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cmdop.client.keys import KeyMachine
 from cmdop.client.link import MachineStream
@@ -38,6 +39,8 @@ from cmdop.wire.message import Message
 from cmdop.wire.record import Record, RecordKind
 from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Ended, Ready, Refused, Resize
 from cmdop.wire.session_messages import Detached as DetachedByAgent
+
+_LOG = logging.getLogger("cmdop.client")
 
 
 class Attach:
@@ -61,6 +64,11 @@ class Attach:
         self._typing = threading.Condition()
         self._ended: Ended | None = None
         self._stopping = False
+
+    @property
+    def at_line_start(self) -> bool:
+        """Whether the cursor is most likely at the beginning of a line."""
+        return self._show.at_line_start
 
     def run(self) -> Outcome:
         """Attach until something ends it, with the terminal put back. On the main thread."""
@@ -122,10 +130,17 @@ class Attach:
     # -- relay->stdout -------------------------------------------------------------------
 
     def _relay_to_stdout(self) -> None:
+        self._until_it_fails(self._pump_out)
+
+    def _until_it_fails(self, pump: Callable[[], None]) -> None:
+        """Whatever ends a thread ends the attach: nobody is left in front of a dead terminal."""
         try:
-            self._pump_out()
+            pump()
         except CmdopError as error:
             self._events.put(Failed(error))
+        except Exception as error:  # noqa: BLE001 - a thread must not die alone
+            _LOG.exception("%s died", threading.current_thread().name)
+            self._events.put(Failed(CmdopError(reason=repr(error))))
 
     def _pump_out(self) -> None:
         connection = self._stream.connection
@@ -184,10 +199,7 @@ class Attach:
     # -- stdin->relay -----------------------------------------------------------------------
 
     def _stdin_to_relay(self) -> None:
-        try:
-            self._pump_in()
-        except CmdopError as error:
-            self._events.put(Failed(error))
+        self._until_it_fails(self._pump_in)
 
     def _pump_in(self) -> None:
         while not self._stopping:

@@ -15,10 +15,11 @@ from cmdop.client.link import SOFTWARE, MachineStream, RelayLink, connect_relay
 from cmdop.client.resolver import age_text, one, require_online
 from cmdop.errors import CmdopError, RemoteProtocolError, from_peer
 from cmdop.limits import PROTOCOL_VERSION, WINDOW_MIN_BYTES
+from cmdop.transport.address import parse_server
 from cmdop.transport.dial import Dialling
+from cmdop.winsize import Winsize
 from cmdop.wire.relay_messages import MachineRecord
 from cmdop.wire.session_messages import AuthSuccess, Ready, Refused, Register
-from cmdop.winsize import Winsize
 
 
 class Step(Protocol):
@@ -72,8 +73,7 @@ class Joined:
 def reach_relay(credential: Credential, insecure: bool = False, ca_file: Path | None = None) -> RelayLink:
     """A connection to the credential's relay, with the machines of the workspace."""
     key = credential.key
-    key.role.attaches_as  # an agent's key is refused before anything is dialled
-    to = Dialling(credential.server, key.bearer, key.masked, insecure=insecure, ca_file=ca_file)
+    to = Dialling(parse_server(credential.server), key.bearer, key.masked, insecure=insecure, ca_file=ca_file)
     return connect_relay(to, want_machines=True)
 
 

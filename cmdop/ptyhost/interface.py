@@ -57,9 +57,10 @@ class PtyClosed(Exception):
 class Pty(ABC):
     """A program, its terminal and its children.
 
-    One thread owns it: that one calls `wait`, `read`, `write` and `close`. Everything
-    else may be called from any thread, never blocks on the program, and is quiet when
-    the program has gone or the PTY is closed.
+    One thread owns it: that one calls `wait`, `read` and `close`. `write` is for one
+    thread at a time, the owner or another, and not after `close`. Everything else may be
+    called from any thread, never blocks on the program, and is quiet when the program has
+    gone or the PTY is closed.
     """
 
     pid: int

@@ -46,13 +46,11 @@ def why_offline(record: MachineRecord, seen: Seen | None) -> str:
 
 def readable_age(seconds: float) -> str:
     """A length of time in its largest unit: 12 s, 3 min, 2 h, 5 days."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min"
-    if seconds < 2 * 86400:
-        return f"{seconds // 3600:.0f} h"
-    return f"{seconds // 86400:.0f} days"
+    whole = int(seconds)
+    for unit, length, end in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 2 * 86400)):
+        if whole < end:
+            return f"{whole // length} {unit}"
+    return f"{whole // 86400} days"
 
 
 def fitting(records: tuple[MachineRecord, ...], room_bytes: int = _ROOM_BYTES) -> tuple[MachineRecord, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from pathlib import Path
 
 from cmdop.errors import PlainTextRefused, UsageError
+from cmdop.transport.address import ServerAddress
 
 
 def listen_address(text: str) -> tuple[str, int]:
@@ -21,30 +21,16 @@ def listen_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def relay_url(address: tuple[str, int], *, tls: bool) -> str:
-    """The URL of a relay at an address."""
-    host, port = address
-    return f"{'wss' if tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def need_safe(address: tuple[str, int], *, tls: bool, insecure: bool) -> bool:
+def need_safe(address: ServerAddress, *, insecure: bool) -> bool:
     """Whether a relay here is safe from listeners on the network; False when that is wanted so.
 
     Raises PlainTextRefused for plain text off loopback that nobody wanted.
     """
-    if tls or is_loopback(address[0]):
+    if address.secure or address.loopback:
         return True
     if not insecure:
-        raise PlainTextRefused(server=relay_url(address, tls=False))
+        raise PlainTextRefused(server=address.url)
     return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is reached from this one only. A name is not looked up: only localhost is."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def server_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:

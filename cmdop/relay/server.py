@@ -18,6 +18,7 @@ from cmdop.relay.peer import Caller
 from cmdop.relay.switch import Switch
 from cmdop.store.interface import Store
 from cmdop.transport.accept import Arrival, HttpAnswer, Listener, UpgradeRequest
+from cmdop.transport.address import ENDPOINT_PATH, WANT_HEADER, WANT_MACHINES
 
 _log = logging.getLogger(__name__)
 ACCEPT_RETRY_SECONDS: Final = 1.0
@@ -114,7 +115,7 @@ class Door:
         path = request.path.partition("?")[0]
         if path == "/healthz":
             return HttpAnswer(200, "ok\n")
-        if path != "/v1":
+        if path != ENDPOINT_PATH:
             return HttpAnswer(404, "not-found: a cmdop relay has nothing here\n")
         try:
             admitted = self._gate.admit(request.headers.get("authorization", ""), request.remote)
@@ -125,7 +126,7 @@ class Door:
             _log.info("%s refused: %s", request.remote, admitted.reason)
             return _refused(admitted)
         self.caller = admitted
-        self.wants_list = request.headers.get("cmdop-want", "") == "machines"
+        self.wants_list = request.headers.get(WANT_HEADER.lower()) == WANT_MACHINES
         return None
 
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_STRING_END: Final = rb"(?:\x07|\x1b\\)"
 _QUESTIONS: Final = re.compile(
     rb"\x05|\x1bZ"
     rb"|\x1b\[[>=?]?[0-9;]*c"
@@ -35,7 +34,9 @@ _QUESTIONS: Final = re.compile(
     rb"|\x1b\[\?u"
     rb"|\x1b\[\?[0-9;]*S"
     rb"|\x1b\[[0-9;]*\$[uw]"
-    rb"|\x1b\][0-9;]*;\?[^\x07\x1b]*" + _STRING_END + rb"|\x1b\]52;[^\x07\x1b]*" + _STRING_END + rb"|\x1bP[$+]q[^\x07\x1b]*\x1b\\"
+    rb"|\x1b\][0-9;]*;\?[^\x07\x1b]*(?:\x07|\x1b\\)"
+    rb"|\x1b\]52;[^\x07\x1b]*(?:\x07|\x1b\\)"
+    rb"|\x1bP[$+]q[^\x07\x1b]*\x1b\\"
     rb"|\x1b_G[^\x1b]*\x1b\\"
 )
 _TORN_END: Final = re.compile(rb"\x1b(?:[\[\]P_^X][^\x07\x1b]{0,4096})?\Z")

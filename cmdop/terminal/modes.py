@@ -1,14 +1,13 @@
 """What a remote program switched on in the user's terminal, and the bytes that undo it.
 
 `ModeTracker` follows the output on its way to the terminal, at any split, without
-keeping a screen. Everything that leaves no trace (text, colours, cursor movements) is
-skipped inside one regular expression, so that a flood costs next to nothing.
+keeping a screen. Everything that leaves no trace (text, cursor movements, all colours
+but the last) is skipped inside one regular expression, so that a flood costs next to
+nothing. What the sequences mean is in mode_sequences.py and mode_state.py.
 
-Sources: xterm's ctlseqs (invisible-island.net/xterm/ctlseqs), ECMA-48 for the shape of
-sequences, the kitty keyboard protocol (sw.kovidgoyal.net/kitty/keyboard-protocol),
-Contour's synchronized output (2026), colour scheme reports (2031) and in-band resize
-(2048), microsoft/terminal's win32-input-mode (9001). Only 7-bit controls are followed:
-in UTF-8 the 8-bit ones are parts of letters.
+The shape of sequences is that of ECMA-48 5.4 and xterm's ctlseqs
+(invisible-island.net/xterm/ctlseqs). Only 7-bit controls are followed: in UTF-8 the
+8-bit ones are parts of letters.
 """
 
 from __future__ import annotations
@@ -16,24 +15,30 @@ from __future__ import annotations
 import re
 
 from cmdop.limits import ANSWER_DUE_BYTES, TERMINAL_SEQUENCE_MAX_BYTES
+from cmdop.terminal.mode_sequences import meaning
 from cmdop.terminal.mode_state import ModeState
 
-# Finals of control sequences that leave no mode on, as far as they have neither a private
-# prefix nor an intermediate: skipped without leaving the regular expression.
-_TRACELESS = rb"(?!\[[0-9;:]*[@-Z\[-bd-gi-kmosv-wy-~]|[78DEHMZ\\])"
+# Finals of sequences that leave nothing to undo, for a control sequence as far as it has
+# neither a private prefix nor an intermediate: skipped inside the regular expression.
+_TRACELESS = rb"(?!\[[0-9;:]*[@-Z\[-bd-gi-kmovwy-~]|[DEHMZ\\])"
 
-# ECMA-48 5.4: parameters and intermediates, then a final. Controls in between are carried
-# out by the terminal and do not end the sequence; CAN, SUB, ESC and what is not ASCII do.
-_BODY = rb"([\x00-\x17\x19\x1c-\x3f\x7f]*)([@-~])?"
-_ESCAPE = rb"\x1b" + _TRACELESS + rb"(?:\[" + _BODY + rb"|([\]PX^_])|([ -/]*)([0-~])?)"
-
-_SEQUENCE = re.compile(_ESCAPE)
-_SEQUENCE_OR_SHIFT = re.compile(_ESCAPE + rb"|([\x0e\x0f])")
+# A control sequence, a string up to what ends it, an escape sequence; each may be torn.
+# Controls inside a control sequence do not end it, but for CAN, SUB and ESC.
+_SEQUENCE_BYTES = (
+    rb"\x1b" + _TRACELESS + rb"(?:\[[\x00-\x17\x19\x1c-\x3f\x7f]*[@-~]?"
+    rb"|(\][^\x07\x18\x1a\x1b]*|[PX^_][^\x18\x1a\x1b]*)[\x07\x18\x1a]?"
+    rb"|[ -/]*[0-~]?)"
+)
+_SEQUENCE = re.compile(_SEQUENCE_BYTES)
+_SEQUENCE_OR_SHIFT = re.compile(_SEQUENCE_BYTES + rb"|[\x0e\x0f]")
 _LAST_STYLE = re.compile(rb"(?s:.*)\x1b\[([0-9;:]*)m")
+
+_TORN = re.compile(rb"\x1b(?:\[[^@-~]*|[ -/]*)")
+_ENDLESS = (b"\x1b[<?>", b"\x1b  ")
+"""What takes the place of the beginning of a sequence that is too long: it comes to nothing."""
 
 _OSC_END = re.compile(rb"[\x07\x18\x1a\x1b]")
 _STRING_END = re.compile(rb"[\x18\x1a\x1b]")
-_CONTROLS = bytes([*range(0x20), 0x7F])
 
 _CANCEL = b"\x18"
 _CANCEL_STRING = b"\x18\x1b\\"
@@ -55,7 +60,7 @@ class ModeTracker:
     def opening(self) -> bytes:
         """Bytes to write before the remote's first, so that its titles can be undone.
 
-        Saves the terminal's title (XTWINOPS 22). Not to be called in the middle of output.
+        They save the title (XTWINOPS 22), which nothing can ask a terminal for.
         """
         self._state.title_depth += 1
         return b"\x1b[22;0t"
@@ -83,11 +88,11 @@ class ModeTracker:
         self._position += len(data)
         if self._string is None and not self._tail and b"\x1b" not in data:
             if b"\x0e" in data or b"\x0f" in data:
-                self._state.shifted_out = data.rfind(b"\x0e") > data.rfind(b"\x0f")
+                self._state.shift(on=data.rfind(b"\x0e") > data.rfind(b"\x0f"))
             return
         at = 0
         if self._string is not None:
-            at = self._end_string(data, 0)
+            at = self._rest_of_string(self._string, data)
         elif self._tail:
             data, self._tail = self._tail + data, b""
         self._follow(data, at)
@@ -96,49 +101,62 @@ class ModeTracker:
         """Go through the sequences of `data` from `at` on."""
         styled_from = at
         pattern = _SEQUENCE_OR_SHIFT if b"\x0e" in data or b"\x0f" in data else _SEQUENCE
-        while found := pattern.search(data, at):
-            at = found.end()
-            body, final, string, intermediates, escape_final = found.group(1, 2, 3, 4, 5)
-            if final is not None:
-                self._control_sequence(body, final)
-            elif escape_final is not None:
-                self._state.escape_sequence(intermediates, escape_final)
-            elif string is not None:
-                self._string = data[found.start() : at]
-                at = self._end_string(data, at)
-            elif body is None and intermediates is None:
-                self._state.shifted_out = found.group() == b"\x0e"
-            elif at == len(data):
-                self._keep(data[found.start() :])
-            if self._state.style_forgotten:
-                self._state.style_forgotten = False
-                styled_from = at
-        last = _LAST_STYLE.match(data, styled_from)
+        for found in pattern.finditer(data, at):
+            sequence, text = found.group(0, 1)
+            if text is not None:
+                self._follow_string(text, torn=found.end(1) == len(data))
+                continue
+            known = meaning(sequence) if len(sequence) <= TERMINAL_SEQUENCE_MAX_BYTES else None
+            if known is None:
+                self._follow_other(sequence, at_end=found.end() == len(data))
+                continue
+            effect, numbers, question, about_drawing = known
+            if about_drawing:
+                self._style(data, styled_from, found.start())
+                styled_from = found.end()
+            if effect is not None:
+                effect(self._state, numbers)
+            if question:
+                self._asked_at = self._position
+        self._style(data, styled_from, len(data))
+
+    def _follow_other(self, sequence: bytes, at_end: bool) -> None:
+        """A shift, or what is no whole sequence."""
+        if sequence in (b"\x0e", b"\x0f"):
+            self._state.shift(on=sequence == b"\x0e")
+        elif at_end and _TORN.fullmatch(sequence):
+            endless = len(sequence) > TERMINAL_SEQUENCE_MAX_BYTES
+            self._tail = _ENDLESS[not sequence.startswith(b"\x1b[")] if endless else sequence
+
+    def _style(self, data: bytes, start: int, stop: int) -> None:
+        """Note the last SGR between two places: the ones before it do not matter."""
+        last = _LAST_STYLE.match(data, start, stop)
         if last is not None:
             self._state.style(last[1])
 
-    def _keep(self, torn: bytes) -> None:
-        """Remember the beginning of a sequence. An endless one becomes one without a meaning."""
-        self._tail = torn if len(torn) <= TERMINAL_SEQUENCE_MAX_BYTES else torn[:2] + b"<?>"
+    # -- strings --------------------------------------------------------------------------
 
-    def _control_sequence(self, body: bytes, final: bytes) -> None:
-        body = body.translate(None, _CONTROLS)
-        if self._state.control_sequence(body, final):
-            self._asked_at = self._position
+    def _follow_string(self, text: bytes, torn: bool) -> None:
+        """A string, from its introducer to before its end."""
+        kept = b"\x1b" + text[: TERMINAL_SEQUENCE_MAX_BYTES - 1]
+        if torn:
+            self._string = kept
+        else:
+            self._end_string(kept)
 
-    def _end_string(self, data: bytes, at: int) -> int:
-        """Take the rest of a string from `at` on; where it ends.
-
-        A string that is broken off counts as complete: some terminals act on it.
-        """
-        kept = self._string or b""
-        end = (_OSC_END if kept.startswith(b"\x1b]") else _STRING_END).search(data, at)
+    def _rest_of_string(self, begun: bytes, data: bytes) -> int:
+        """Take the rest of the unfinished string; where in `data` it ends."""
+        end = (_OSC_END if begun.startswith(b"\x1b]") else _STRING_END).search(data)
         stop = len(data) if end is None else end.start()
-        kept += data[at : min(stop, at + TERMINAL_SEQUENCE_MAX_BYTES - len(kept))]
-        self._string = kept
+        kept = begun + data[: min(stop, TERMINAL_SEQUENCE_MAX_BYTES - len(begun))]
         if end is None:
+            self._string = kept
             return stop
         self._string = None
-        if self._state.string(kept):
+        self._end_string(kept)
+        return stop if end[0] == b"\x1b" else end.end()
+
+    def _end_string(self, kept: bytes) -> None:
+        """It is complete. One that is broken off counts as complete: some terminals act on it."""
+        if self._state.string(kept, whole=len(kept) < TERMINAL_SEQUENCE_MAX_BYTES):
             self._asked_at = self._position
-        return stop if end.group() == b"\x1b" else end.end()

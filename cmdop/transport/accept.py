@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
@@ -69,7 +71,7 @@ class Listener:
             reason = error.strerror if isinstance(error, OSError) else None
             raise AddressInUse(address=f"{host}:{port}", reason=reason or str(error)) from error
         self._spare = socket.socket()
-        """A descriptor to give up when there are none left, see `_turn_away`."""
+        """A descriptor to give up when there are none left, see `_accept_with_spare`."""
         self._closed = False
 
     @property
@@ -86,21 +88,31 @@ class Listener:
             except OSError as error:
                 if self._closed or error.errno not in _PASSING:
                     raise ConnectionClosed(reason=error.strerror or str(error)) from error
-                if error.errno in _EXHAUSTED:
-                    self._turn_away()
-                continue
-            return Arrival(sock, f"{address[0]}:{address[1]}", self._tls)
+                arrival = self._accept_with_spare() if error.errno in _EXHAUSTED else None
+                if arrival is not None:
+                    return arrival
+            else:
+                return self._arrival(sock, address)
 
-    def _turn_away(self) -> None:
-        """Take the next one who knocks and hang up, with the spare descriptor.
+    def _accept_with_spare(self) -> Arrival | None:
+        """The next one who knocks, by means of the spare descriptor; None if it was turned away.
 
-        Without it the knock stays, and `accept` would fail at once for ever.
+        Without it the knock would stay, and `accept` fail at once for ever.
         """
         self._spare.close()
+        arrival = None
         with contextlib.suppress(OSError):
-            self._sock.accept()[0].close()
+            arrival = self._arrival(*self._sock.accept())
+            self._spare = socket.socket()
+            return arrival
+        if arrival is not None:
+            arrival.close()
         with contextlib.suppress(OSError):
             self._spare = socket.socket()
+        return None
+
+    def _arrival(self, sock: socket.socket, address: tuple[Any, ...]) -> Arrival:
+        return Arrival(sock, f"{address[0]}:{address[1]}", self._tls)
 
     def close(self) -> None:
         """Stop listening and wake `accept`. Twice is quiet."""

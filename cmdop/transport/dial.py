@@ -216,12 +216,12 @@ class DialledConnection(SocketConnection):
         self._websocket.connect(  # type: ignore[no-untyped-call]
             endpoint,
             socket=self._stream,
-            header=dict(headers),
-            subprotocols=[SUBPROTOCOL],
+            # Its own option would log a mismatch and call it an invalid header.
+            header={**headers, "Sec-WebSocket-Protocol": SUBPROTOCOL},
             suppress_origin=True,
             redirect_limit=0,
         )
-        if self._websocket.getsubprotocol() != SUBPROTOCOL:
+        if (self._websocket.getheaders() or {}).get("sec-websocket-protocol") != SUBPROTOCOL:
             raise websocket.WebSocketException(f"it does not speak {SUBPROTOCOL}")
         self._stream.upgraded()
 

@@ -5,6 +5,7 @@ Run as a program in the place of `python -m cmdop`, or imported for `FakeService
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ from cmdop.agent.options import AgentOptions
 from cmdop.errors import KeyRefused
 from cmdop.home import Home
 
+SESSION = {"session_id": "abcd1234abcd1234", "operator": "ann", "clients": 1, "command": "vim notes.txt"}
+
 
 class FakeService:
     """Named online, starting, refused, crash, or deaf (to every polite request)."""
@@ -28,6 +31,7 @@ class FakeService:
         self.options = options
         self.stopping = threading.Event()
         self.reasons: list[str] = []
+        self.online = False
 
     def run(self) -> None:
         if self.options.name == "refused":
@@ -36,6 +40,8 @@ class FakeService:
             os._exit(7)
         if self.options.name == "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.online = self.options.name != "starting"
+        logging.getLogger("cmdop.agent").info("online")
         self.stopping.wait()
 
     def stop(self, reason: str) -> None:
@@ -45,7 +51,7 @@ class FakeService:
 
     def status(self) -> dict[str, Any]:
         return {
-            "verdict": "STARTING" if self.options.name == "starting" else "ONLINE",
+            "verdict": "ONLINE" if self.online else "STARTING",
             "reason": "cannot reach the relay" if self.options.name == "starting" else "",
             "machine_id": "8f23a4b0-0000-4000-8000-000000000000",
             "hostname": "host",
@@ -53,7 +59,9 @@ class FakeService:
             "workspace": "demo",
             "relay": self.options.server,
             "uptime_seconds": round(time.monotonic()),
-            "sessions": [{"session_id": "abcd1234abcd1234", "operator": "ann", "clients": 1, "command": "vim notes.txt"}],
+            "sessions": [
+                {"session_id": "abcd1234abcd1234", "operator": "ann", "clients": 1, "command": "vim notes.txt"}
+            ],
             # What only a test wants to know.
             "key": self.options.api_key,
             "shell": self.options.shell,

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any
 import pytest
 
 from cmdop.agent import daemon
+from cmdop.agent.lockfile import LockFile
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.process import CONTROL, LOCK, START_FILE, AgentProcess
-from cmdop.agent.lockfile import LockFile
 from cmdop.errors import AgentNotRunning, AgentRunning, CmdopError, KeyRefused
 from cmdop.home import Home
 from tests.agent import fake_agent
@@ -139,42 +138,31 @@ class TestStop:
 
     @pytest.mark.usefixtures("quick_to_kill")
     def test_one_that_hangs_is_killed(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        pid = start(home, "online")["pid"]
         monkeypatch.setattr(daemon, "_ANSWER_TIMEOUT_SECONDS", 0.2)
-        pid = start_until_online(home)
         os.kill(pid, signal.SIGSTOP)
-        assert daemon.status(home) | {"pid": pid, "verdict": "STARTING"} == daemon.status(home)
+        os.waitpid(pid, os.WUNTRACED)
+        found = daemon.status(home)
+        assert (found["pid"], found["verdict"], found["reason"]) == (pid, "STARTING", "it does not answer")
         daemon.stop(home)
         assert LockFile(home, LOCK).holder() is None
 
-    def test_sigterm_ends_it_cleanly(self, home: Home) -> None:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_a_signal_ends_it_cleanly(self, home: Home, number: signal.Signals) -> None:
         foreground = subprocess.Popen(
             [*PROGRAM, "agent", "start", "--foreground", "--name=online"],
             env={**os.environ, "CMDOP_HOME": str(home.path)},
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        until_answering(home)
-        foreground.send_signal(signal.SIGTERM)
-        assert foreground.wait(UNIT_SECONDS) == 0
+        assert foreground.stderr is not None
+        with foreground.stderr as said:
+            assert said.readline() == "online\n"
+            foreground.send_signal(number)
+            assert foreground.wait(UNIT_SECONDS) == 0
+            assert said.read() == ""
         assert not home.file(CONTROL).exists()
-
-
-def start_until_online(home: Home) -> int:
-    """With the short timeouts of a test the first status may be no answer yet."""
-    start(home, "online")
-    return until_answering(home)
-
-
-def until_answering(home: Home) -> int:
-    for _ in range(200):
-        try:
-            found = daemon.status(home)
-        except AgentNotRunning:
-            found = {"verdict": "STARTING"}
-        if found["verdict"] == "ONLINE":
-            return int(found["pid"])
-        threading.Event().wait(UNIT_SECONDS / 200)
-    raise AssertionError("no agent answers")
 
 
 class TestRestart:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
 
+from cmdop import __version__
 from cmdop.auth.keys import Role, bearer
 from cmdop.errors import ConnectionClosed, StoreUnusable
 from cmdop.limits import MESSAGE_MAX_BYTES, OFFLINE_AFTER_SECONDS, STREAMS_PER_CONNECTION_MAX
 from cmdop.relay import admin, enrollment
-from cmdop.relay.gate import NOT_ENROLLED, REVOKED
-from cmdop.store.interface import Store
+from cmdop.relay.gate import NOT_ENROLLED, REVOKED, Refusal
+from cmdop.relay.peer import Caller
+from cmdop.relay.pulse import Verdict
 from cmdop.transport.connection import Connection
-from cmdop.transport.memory import MemoryConnection
-from cmdop.wire.frame import FrameKind, encode_frame
+from cmdop.transport.memory import MemoryConnection, memory_pair
+from cmdop.wire.frame import FrameKind, decode_frame, encode_frame
 from cmdop.wire.relay_messages import (
     RELAY_MESSAGES,
     AgentHello,
@@ -71,18 +74,12 @@ def test_an_enrolled_machine_comes_back_with_its_token_and_is_welcomed_at_once(r
     agent = rig.agent()
     agent.leave()
     back = rig.connect(bearer("machine", MACHINE_ID, bytes.fromhex(agent.machine_token)))
-    assert back.hear_welcome() == Welcome(1, back_software(), "home", "prod", "agent")
+    assert back.hear_welcome() == Welcome(1, f"cmdop/{__version__}", "home", "prod", "agent")
     back.hello_agent(name="new-name")
     back.all_answered()
     row = rig.store.machine(MACHINE_ID)
     assert row is not None
     assert (row.name, row.agent_version) == ("new-name", "0.1.0")
-
-
-def back_software() -> str:
-    from cmdop import __version__
-
-    return f"cmdop/{__version__}"
 
 
 @pytest.mark.parametrize("role", [Role.OPERATOR, Role.OBSERVER])
@@ -127,13 +124,15 @@ def test_another_version_is_told_which_one_is_spoken_here(rig: Rig) -> None:
     talker.hear_end()
 
 
-def test_a_key_that_is_revoked_between_the_door_and_the_table_does_not_slip_through(rig: Rig, store: Store) -> None:
+def test_a_key_that_is_revoked_between_the_door_and_the_table_does_not_slip_through(rig: Rig) -> None:
     key = rig.key(Role.OPERATOR)
     caller = rig.switch.gate.admit(f"Bearer {key.bearer}", "192.0.2.1:1")
-    assert not isinstance(caller, tuple)
-    admin.revoke_key(store, key.key_id, 1.0)
-    assert rig.switch.gate.gone(caller) is not None
-    assert rig.switch.gate.admit(f"Bearer {key.bearer}", "192.0.2.1:1")[:2] == ("key-refused", REVOKED)  # type: ignore[index]
+    assert isinstance(caller, Caller)
+    admin.revoke_key(rig.store, key.key_id, 1.0)
+    assert rig.switch.revoke_key(key.key_id) == 0
+    theirs, ours = memory_pair()
+    rig.switch.serve(ours, caller)
+    assert Talker(theirs).hear_closed("key-refused") == REVOKED
 
 
 def test_the_use_of_a_key_is_noted(rig: Rig) -> None:
@@ -353,6 +352,36 @@ def test_when_a_client_leaves_the_machine_hears_of_each_stream(rig: Rig) -> None
     agent.all_answered()
 
 
+def test_silence_is_pinged_and_a_dead_line_is_cut(rig: Rig) -> None:
+    client, agent = joined(rig)
+    (peer,) = rig.switch._board.peers(lambda peer: peer.machine_id == MACHINE_ID)
+    rig.switch._on_silence(peer, Verdict.PING)
+    assert decode_frame(agent.connection.receive()).kind == FrameKind.PING
+    rig.switch._on_silence(peer, Verdict.DEAD)
+    assert agent.hear_closed("connection-closed") == "nothing was heard for 9 s"
+    agent.hear_end()
+    assert client.hear_closed("machine-offline", 7) == "its connection broke off just now"
+
+
+def test_who_never_says_hello_is_cut(rig: Rig) -> None:
+    talker = rig.connect(rig.admin.bearer)
+    talker.all_answered()
+    (peer,) = rig.switch._board.peers()
+    rig.switch._on_silence(peer, Verdict.NO_HELLO)
+    assert talker.hear_closed("timed-out") == "there was no Hello within 10 s"
+    talker.hear_end()
+
+
+def test_a_machine_with_a_new_static_key_is_worth_a_warning(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    agent = rig.agent()
+    back = rig.connect(bearer("machine", MACHINE_ID, bytes.fromhex(agent.machine_token)))
+    back.hear_welcome()
+    with caplog.at_level(logging.WARNING):
+        back.say(Hello(1, "cmdop/0.1.0", "agent", AgentHello(MACHINE_ID, "h", "n", b"K" * 32)))
+        back.all_answered()
+    assert f"machine {MACHINE_ID} (n) has a new static key" in caplog.text
+
+
 # -- taking away --------------------------------------------------------------------------
 
 
@@ -423,8 +452,8 @@ def test_a_removed_machine_is_closed_and_has_to_be_enrolled_anew(rig: Rig) -> No
     assert client.hear_closed("no-such-machine", 7) == "it was removed from this workspace"
     client.say(ListMachines())
     assert client.hear(Machines).machines == ()
-    token = bytes.fromhex(agent.machine_token)
-    assert not isinstance(rig.switch.gate.admit(f"Bearer {bearer('machine', MACHINE_ID, token)}", "a:1"), type(None))
+    credential = bearer("machine", MACHINE_ID, bytes.fromhex(agent.machine_token))
+    assert isinstance(rig.switch.gate.admit(f"Bearer {credential}", "192.0.2.1:1"), Refusal)
     rig.agent()
     assert listed(client)["online"] is True
 
@@ -585,7 +614,9 @@ def test_a_connection_that_takes_no_more_is_closed_and_its_senders_are_not(rig: 
     agent.all_answered()
 
 
-def test_records_that_fail_end_the_question_and_tell_nothing_of_the_host(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_that_fail_end_the_question_and_tell_nothing_of_the_host(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent, client = rig.agent(), rig.client()
 
     def broken(*_: object) -> None:

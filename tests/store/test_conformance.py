@@ -64,7 +64,7 @@ def test_a_first_key_that_exists_leaves_no_workspace_without_a_key(store: Store)
 def test_keys_are_listed_oldest_first(store: Store) -> None:
     store.add_key(AGENT)
     store.add_key(replace(AGENT, key_id="0000", created=50.0))
-    assert [key.key_id for key in store.keys()] == ["0000", "aa11", "bb22"]
+    assert [key.key_id for key in store.keys(None)] == ["0000", "aa11", "bb22"]
 
 
 def test_a_key_needs_a_workspace_and_an_id_of_its_own(store: Store) -> None:

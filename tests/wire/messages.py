@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,11 +37,11 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         base, meta = typing.get_args(hint)
+        if typing.get_origin(base) is tuple:
+            return _tuples(base, meta)
         return _BASES[base](meta)
     if origin is tuple:
-        element, ellipsis = typing.get_args(hint)
-        assert ellipsis is ...
-        return st.lists(values(element), max_size=4).map(tuple)
+        return _tuples(hint, msgspec.Meta())
     if origin in (types.UnionType, typing.Union):
         return st.one_of([values(part) for part in typing.get_args(hint)])
     if hint is type(None):
@@ -57,6 +58,12 @@ def _texts(meta: msgspec.Meta) -> st.SearchStrategy[str]:
         return st.from_regex(meta.pattern)
     assert meta.max_length is not None, "a text needs a limit"
     return st.text(max_size=min(meta.max_length, 50)) | st.sampled_from(["\U0001f600" * meta.max_length])
+
+
+def _tuples(hint: Any, meta: msgspec.Meta) -> st.SearchStrategy[tuple[Any, ...]]:
+    element, ellipsis = typing.get_args(hint)
+    assert ellipsis is ...
+    return st.lists(values(element), min_size=meta.min_length or 0, max_size=min(meta.max_length or 4, 4)).map(tuple)
 
 
 def _bytes(meta: msgspec.Meta) -> st.SearchStrategy[bytes]:
@@ -77,4 +84,9 @@ def _floats(meta: msgspec.Meta) -> st.SearchStrategy[float]:
     return st.floats(float(meta.ge), float(meta.le))
 
 
-_BASES: dict[type, Any] = {str: _texts, bytes: _bytes, int: _integers, float: _floats}
+_BASES: dict[type, Callable[[msgspec.Meta], st.SearchStrategy[Any]]] = {
+    str: _texts,
+    bytes: _bytes,
+    int: _integers,
+    float: _floats,
+}

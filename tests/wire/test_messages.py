@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.errors import LocalProtocolError, RemoteProtocolError
-from cmdop.limits import MESSAGE_MAX_BYTES, NAME_MAX_CHARS, TEXT_MAX_CHARS, WINSIZE_MAX
+from cmdop.limits import COMMAND_WORDS_MAX, MESSAGE_MAX_BYTES, NAME_MAX_CHARS, TEXT_MAX_CHARS, WINSIZE_MAX
 from cmdop.wire.message import Message, MessageCodec, Unknown
 from cmdop.wire.relay_messages import RELAY_MESSAGES, ListMachines, Welcome
-from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, AuthSuccess, Detach, Notice, Resize
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, AuthSuccess, Detach, Notice, Register, Resize
 from tests.wire.messages import CLASSES, CODECS, messages
 
 Sent = tuple[MessageCodec[Message], Message]
@@ -129,6 +129,15 @@ def test_texts_are_counted_in_characters_and_limited() -> None:
     assert SESSION_MESSAGES.decode(packed(is_="Notice", text=longest)) == Notice(longest)
     assert refused(SESSION_MESSAGES, packed(is_="Notice", text=longest + "x"))
     assert refused(RELAY_MESSAGES, packed(is_="Open", machine_id=ID, role="x" * (NAME_MAX_CHARS + 1)))
+
+
+def test_a_command_has_so_many_words_and_no_more() -> None:
+    fields: dict[str, Any] = {"version": 1, "software": "s", "client_id": SESSION, "rows": 24, "cols": 80}
+    longest = ("x",) * COMMAND_WORDS_MAX
+    register = SESSION_MESSAGES.decode(packed(is_="Register", command=longest, **fields))
+    assert isinstance(register, Register)
+    assert register.command == longest
+    assert refused(SESSION_MESSAGES, packed(is_="Register", command=(*longest, "x"), **fields))
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 65536])

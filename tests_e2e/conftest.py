@@ -1,0 +1,77 @@
+"""What the end-to-end tests stand on: a user, a mock relay, and the real thing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests_e2e.mock_relay import MockRelay
+from tests_e2e.terminal import CMDOP, Job, UserTerminal
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """An environment in which nothing of the user's own is found."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "CMDOP_HOME": str(home / "cmdop"),
+        "TERM": "xterm-256color",
+        "LANG": "C.UTF-8",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+    }
+
+
+@dataclass
+class User:
+    """Somebody at a terminal, who has a key."""
+
+    terminal: UserTerminal
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def cmdop(self, *words: str, **env: str) -> Job:
+        """Run cmdop in the foreground of the terminal."""
+        return self.terminal.run([CMDOP, *words], {**self.env, **env}, self.home)
+
+
+@pytest.fixture
+def relay() -> Iterator[MockRelay]:
+    """A relay and a machine that do what they are told."""
+    mock = MockRelay()
+    yield mock
+    mock.close()
+
+
+@pytest.fixture
+def terminal() -> Iterator[UserTerminal]:
+    """A terminal of 24 by 80."""
+    opened = UserTerminal()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def user(terminal: UserTerminal, tmp_path: Path) -> User:
+    """Somebody who has no relay and no key yet."""
+    return User(terminal, tmp_path, clean_environment(tmp_path))
+
+
+@pytest.fixture
+def ann(user: User, relay: MockRelay) -> User:
+    """Somebody with a key for the mock relay."""
+    user.env |= {"CMDOP_SERVER": relay.url, "CMDOP_API_KEY": relay.key.text}
+    return user
+
+
+@pytest.fixture
+def attached(ann: User, relay: MockRelay) -> tuple[Job, MockRelay, UserTerminal]:
+    """Somebody who is attached to `prod-api-1`, as far as the banner's last line."""
+    job = ann.cmdop("connect", "prod-api-1")
+    ann.terminal.expect_exact(b"Ctrl-C forwards as SIGINT\r\n")
+    relay.wait_attached()
+    return job, relay, ann.terminal

@@ -1,0 +1,18 @@
+"""One unit of time: every timeout of the end-to-end tests is a multiple of it.
+
+Nothing here waits for time to pass; these are how long to wait for something named
+before a test fails. A slow machine may stretch them all at once.
+"""
+
+from __future__ import annotations
+
+import os
+
+UNIT_SECONDS = float(os.environ.get("CMDOP_TEST_UNIT_SECONDS", "1.0"))
+STEP_SECONDS = 10 * UNIT_SECONDS
+"""For one step that normally takes milliseconds."""
+START_SECONDS = 20 * UNIT_SECONDS
+"""For a process to start, on a machine with other things to do."""
+GIVE_UP_SECONDS = 25 * UNIT_SECONDS
+"""For a client to give up on a peer that is silent: its own timeouts are 9 and 10 s."""
+BULK_SECONDS = 60 * UNIT_SECONDS
