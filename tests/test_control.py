@@ -191,7 +191,7 @@ def test_what_a_killed_server_leaves_is_the_same_as_none_and_the_next_one_starts
 def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path: Path) -> None:
     home = Home(tmp_path / ("long-" * 30))
     server = ControlServer(home, NAME, echo)
-    address = where(home)[0]
+    address = where(home)
     assert ask(home, NAME, {"n": 1}) == {"asked": {"n": 1}}
     server.close()
     assert not os.path.exists(address)

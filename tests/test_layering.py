@@ -85,7 +85,7 @@ FACTORIES = {
 """Where the platform is asked for. An adapter may assert which one it is for, for mypy."""
 
 
-PROGRAMS = {"cmdop/ptyhost/exec_helper.py"}
+PROGRAMS = {"cmdop/ptyhost/launcher_program.py"}
 """Run as processes of their own: their environment is what they were started with."""
 
 

@@ -25,5 +25,5 @@ def open_pty(command: ShellCommand, env: Mapping[str, str], cwd: str, winsize: W
         if sys.platform == "linux":
             from cmdop.ptyhost.linux import start_child
         else:
-            from cmdop.ptyhost.helper import start_child
+            from cmdop.ptyhost.launcher import start_child
         return open_posix_pty(start_child, command, env, cwd, winsize)

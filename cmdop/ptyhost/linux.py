@@ -7,7 +7,7 @@ it takes, and no Python runs between fork and exec, which in a process with thre
 meet a lock that nobody will ever release.
 
 Measured, 100 MB of heap: posix_spawn 1.0 ms, forkpty 6.4 ms (it copies the page tables), a
-Python helper 14 ms (helper.py, for the systems where opening is not enough). `os.posix_spawn`
+Python launcher 14 ms (launcher.py, for the systems where opening is not enough). `os.posix_spawn`
 cannot change the folder, hence the C library's own; glibc 2.29 and musl 1.1.24 have it.
 """
 

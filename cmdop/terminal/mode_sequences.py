@@ -14,8 +14,8 @@ from typing import NamedTuple
 from cmdop.terminal.mode_state import ModeState, Numbers
 
 _COMPLETE = re.compile(rb"\x1b(?:\[([<-?]?)([0-9:;]*)([ -/]*)([@-~])|([ -/]*)([0-Z\\`-~]))")
-_CONTROLS = bytes([*range(0x18), 0x19, *range(0x1C, 0x20), 0x7F])
-"""Controls inside a sequence are carried out by the terminal and are no part of it; CAN, SUB and ESC end it."""
+_NO_PART = bytes([*range(0x18), 0x19, *range(0x1C, 0x20), *range(0x7F, 0x100)])
+"""Controls inside a sequence are carried out by the terminal, and are no part of it."""
 
 Effect = Callable[[ModeState, Numbers], None]
 
@@ -77,7 +77,7 @@ def meaning(sequence: bytes) -> Meaning | None:
 
     To be called with short ones only: the last ones are remembered.
     """
-    parsed = _COMPLETE.fullmatch(sequence[:1] + sequence[1:].translate(None, _CONTROLS))
+    parsed = _COMPLETE.fullmatch(sequence[:1] + sequence[1:].translate(None, _NO_PART))
     if parsed is None:
         return None
     prefix, parameters, intermediates, final, escape_intermediates, escape_final = parsed.groups()

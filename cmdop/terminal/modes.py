@@ -23,9 +23,10 @@ from cmdop.terminal.mode_state import ModeState
 _TRACELESS = rb"(?!\[[0-9;:]*[@-Z\[-bd-gi-kmovwy-~]|[DEHMZ\\])"
 
 # A control sequence, a string up to what ends it, an escape sequence; each may be torn.
-# Controls inside a control sequence do not end it, but for CAN, SUB and ESC.
+# Controls inside a control sequence do not end it, but for CAN, SUB and ESC; nor does,
+# in some terminals, what is not ASCII.
 _SEQUENCE_BYTES = (
-    rb"\x1b" + _TRACELESS + rb"(?:\[[\x00-\x17\x19\x1c-\x3f\x7f]*[@-~]?"
+    rb"\x1b" + _TRACELESS + rb"(?:\[[\x00-\x17\x19\x1c-\x3f\x7f-\xff]*[@-~]?"
     rb"|(\][^\x07\x18\x1a\x1b]*|[PX^_][^\x18\x1a\x1b]*)[\x07\x18\x1a]?"
     rb"|[ -/]*[0-~]?)"
 )

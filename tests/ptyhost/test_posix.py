@@ -20,14 +20,14 @@ if sys.platform == "win32":
 
 from cmdop.errors import ShellUnusable, UsageError
 from cmdop.limits import PTY_READ_BYTES
-from cmdop.ptyhost import helper
+from cmdop.ptyhost import launcher
 from cmdop.ptyhost.factory import open_pty
 from cmdop.ptyhost.interface import Exited, Pty, PtyClosed, ShellCommand
 from cmdop.ptyhost.posix import StartChild, open_posix_pty
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 from tests.ptyhost.driver import BASH, ENV, UNIT_SECONDS, Screen, gone_within, read_sizes, sh
 
-STARTS: list[StartChild] = [helper.start_child]
+STARTS: list[StartChild] = [launcher.start_child]
 if sys.platform == "linux":
     from cmdop.ptyhost import linux
 

@@ -1,6 +1,6 @@
 """Starting a session leader through a small Python program, for any POSIX system.
 
-The program (exec_helper.py) makes itself a session leader, takes the terminal with
+The program (launcher_program.py) makes itself a session leader, takes the terminal with
 TIOCSCTTY and becomes the shell. It costs a Python start, some 14 ms, and needs nothing
 of the system but posix_spawn: no code of this threaded process runs after a fork.
 """
@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from cmdop.ptyhost import exec_helper
+from cmdop.ptyhost import launcher_program
 from cmdop.ptyhost.child import Child, WaitedChild
 from cmdop.ptyhost.interface import ShellCommand
 
@@ -24,18 +24,18 @@ def start_child(command: ShellCommand, env: Mapping[str, str], cwd: str, slave: 
 
     Signals are default and unblocked in it, and it has no descriptors but 0, 1 and 2.
     Raises OSError for whatever stands against it, the failed exec included. Blocks until
-    the helper has become the command.
+    the launcher has become the command.
     """
     reading, writing = os.pipe()
     try:
-        words = [sys.executable, "-I", "-S", exec_helper.__file__, env.get("LC_CTYPE", ""), cwd, command.path]
+        words = [sys.executable, "-I", "-S", launcher_program.__file__, env.get("LC_CTYPE", ""), cwd, command.path]
         pid = os.posix_spawn(
             sys.executable,
             [*words, *command.argv],
             env,
             file_actions=[
                 *((os.POSIX_SPAWN_DUP2, slave, fd) for fd in (0, 1, 2)),
-                (os.POSIX_SPAWN_DUP2, writing, exec_helper.STATUS_FD),
+                (os.POSIX_SPAWN_DUP2, writing, launcher_program.STATUS_FD),
             ],
             setsigmask=[],
             setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},

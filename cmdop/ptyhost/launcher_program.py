@@ -1,8 +1,8 @@
 """Become the program in the arguments, as a session leader with stdin as its terminal.
 
-Run by helper.py as a script, with nothing of cmdop to import:
+Run by launcher.py as a script, with nothing of cmdop to import:
 
-    exec_helper.py LC_CTYPE FOLDER PATH ARGV0 [ARG...]
+    launcher_program.py LC_CTYPE FOLDER PATH ARGV0 [ARG...]
 
 Descriptor 3 is a pipe: an error's number is written there; its end without one means
 that exec succeeded.
