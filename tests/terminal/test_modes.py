@@ -257,8 +257,8 @@ def test_once_undone_there_is_nothing_to_undo(written: bytes) -> None:
 
 # -- another emulator as the judge ------------------------------------------------------------------
 
-GHOSTTY_MODES = (1, 5, 6, 7, 9, 12, 25, 47, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 1047, 1049)
-GHOSTTY_MODES = (*GHOSTTY_MODES, 2004, 2026, 2031, 2048)
+# Without 47, 1047 and 1049: of those it keeps a bit each, besides the screen that is shown.
+GHOSTTY_MODES = (1, 5, 6, 7, 9, 12, 25, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 2026, 2031, 2048)
 QUESTIONS = (b"\x1b[?u", b"\x1bP$qr\x1b\\", b"\x1bP$q q\x1b\\", b"\x1bP$qm\x1b\\")
 
 
@@ -267,10 +267,12 @@ def ghostty_state(terminal: Any) -> dict[str, object]:
     answers: list[bytes] = []
     terminal.on_reply(lambda answer: answers.append(bytes(answer)))
     terminal.feed(b"".join(QUESTIONS))
+    ground = terminal.get("vt_ground", "bool")
+    screen = terminal.get("active_screen", "GhosttyTerminalScreen")
     modes = {f"?{mode}": terminal.mode(mode) for mode in GHOSTTY_MODES}
     modes |= {f"{mode}": terminal.mode(mode, ansi=True) for mode in (2, 4, 20)}
     terminal.feed(b"\r\nlqk\r\n\x1b[?47h\x1b[?u\x1b[?47l")
-    return {**modes, "answers": b"".join(answers), "text": "lqk" in terminal.text()}
+    return {**modes, "ground": ground, "screen": screen, "answers": b"".join(answers), "text": "lqk" in terminal.text()}
 
 
 PROGRAMS = [piece for piece in PIECES if b"\x1b[20h" not in piece and b"\x1b%@" not in piece]
