@@ -68,10 +68,20 @@ def ann(user: User, relay: MockRelay) -> User:
     return user
 
 
+PROMPT = b"prod-api-1 $ "
+
+
+def attach(somebody: User, mock: MockRelay, *more: str) -> Job:
+    """Connect to `prod-api-1` and wait for its prompt."""
+    job = somebody.cmdop("connect", "prod-api-1", *more)
+    mock.wait_attached()
+    mock.say(PROMPT)
+    somebody.terminal.expect_exact(b"Ctrl-C forwards as SIGINT\r\n")
+    somebody.terminal.expect_exact(PROMPT)
+    return job
+
+
 @pytest.fixture
 def attached(ann: User, relay: MockRelay) -> tuple[Job, MockRelay, UserTerminal]:
-    """Somebody who is attached to `prod-api-1`, as far as the banner's last line."""
-    job = ann.cmdop("connect", "prod-api-1")
-    ann.terminal.expect_exact(b"Ctrl-C forwards as SIGINT\r\n")
-    relay.wait_attached()
-    return job, relay, ann.terminal
+    """Somebody who is attached to `prod-api-1` and sees its prompt."""
+    return attach(ann, relay), relay, ann.terminal

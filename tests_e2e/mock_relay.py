@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cmdop.auth.keys import ApiKey, Role, new_key_id, new_relay_half, new_workspace_key
+from cmdop.errors import SealRefused
 from cmdop.limits import DATA_MAX_BYTES, PROTOCOL_VERSION, WINDOW_MAX_BYTES
 from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.session.typed import TypedIn
@@ -156,6 +157,11 @@ class MockRelay:
         with self._change:
             self._talking.say(data, sizes)
 
+    @property
+    def said_bytes(self) -> int:
+        """How much output has left, the offset of the next byte."""
+        return self._talking.offset
+
     def replay(self, data: bytes) -> None:
         with self._change:
             self._talking.record(RecordKind.REPLAY, self._talking.offset, data)
@@ -197,15 +203,23 @@ class MockRelay:
         """From now on nothing is answered; the connection stays."""
         self.script.answers_pings = self.script.acknowledges = False
 
+    def stop_reading(self) -> None:
+        """From now on nothing is taken from the socket, until it is full; the connection stays."""
+        self._talking.reading.clear()
+
     def cut(self) -> None:
         """Reset the connection."""
         self._talking.socket.cut()
 
     def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
+        """Stop listening and hang up on everybody. Twice is quiet."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         for connection in self._sockets:
             connection.close()
+        if self._talk is not None:
+            self._talk.reading.set()
         for thread in [self._acceptor, *self._threads]:
             thread.join(STEP_SECONDS)
             assert not thread.is_alive(), thread.name
@@ -283,6 +297,8 @@ class _Talk:
         self._change = relay._change
         self.offset = relay.script.output_offset
         self.backlog: list[bytes] = []
+        self.reading = threading.Event()
+        self.reading.set()
         self._handshake: Handshake | None = None
         self._channel: Channel | None = None
         self._stream = 0
@@ -306,8 +322,13 @@ class _Talk:
             frame = decode_frame(message)
             with self._change:
                 self._relay.frames.append(frame)
-                going_on = self._on_frame(frame)
+                try:
+                    going_on = self._on_frame(frame)
+                except SealRefused as error:  # as an agent would
+                    going_on = True
+                    self.relay_message(Closed(error.code))
                 self._change.notify_all()
+            self.reading.wait()
             if not going_on:
                 return
 

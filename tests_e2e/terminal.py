@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,13 @@ class UserTerminal:
     @property
     def raw(self) -> bool:
         return not self.attributes()[3] & termios.ICANON
+
+    def wait_cooked(self, timeout_seconds: float) -> None:
+        """Until the terminal has its line mode back. Nothing tells of that, so it is looked at."""
+        until = time.monotonic() + timeout_seconds
+        while self.raw:
+            assert time.monotonic() < until, f"still raw after {timeout_seconds:g} s"
+            os.sched_yield()
 
     def close(self) -> None:
         """Hang up, and end what still runs."""

@@ -46,6 +46,10 @@ class Opened:
     notice: str = ""
 
 
+class ShellOver(Exception):
+    """The session ended just when somebody wanted to join it."""
+
+
 class Shell:
     """A session that runs. `ended` is called once, on its own thread, when it is over."""
 
@@ -72,18 +76,21 @@ class Shell:
         """Let a client watch from now on; what to tell it.
 
         Its replay is set up at the same moment, so that there is no gap and no overlap.
-        The caller holds `viewer.pumping` until the client was told. Raises
-        SessionRefused when the session is over or full.
+        The caller holds `viewer.pumping` until the client was told. Whoever opened the
+        session may come when it is over already, and gets what there was. Raises
+        ShellOver for others then, SessionRefused when the session is full.
         """
         with self._lock:
-            if self._end is not None:
-                raise SessionRefused(host="the machine", reason="the session has just ended")
+            if self._end is not None and not created:
+                raise ShellOver
             if len(self._viewers) >= CLIENTS_PER_SESSION_MAX:
                 raise SessionRefused(host="the machine", reason=f"{CLIENTS_PER_SESSION_MAX} clients are attached to it")
             self._viewers[viewer.client_id] = viewer
             self._grace.clients_are(len(self._viewers), time.monotonic())
-            viewer.cursor = self._ring.head
-            self._set_up_replay(viewer)
+            if created:  # what it wrote meanwhile is live: its questions are to be answered
+                viewer.cursor = self._ring.tail
+            else:
+                self._set_up_replay(viewer)
             viewer.credit.grant(viewer.cursor + viewer.window_bytes)
             size = None if viewer.observer else self._sizes.claim(viewer.client_id, viewer.winsize)
             ready = Ready(
@@ -101,7 +108,7 @@ class Shell:
     def _set_up_replay(self, viewer: Viewer) -> None:
         kept = self._ring.read(self._ring.tail, RING_BYTES)
         torn = unfinished(kept)
-        viewer.cursor -= torn
+        viewer.cursor = self._ring.head - torn
         shown = without_questions(kept[: len(kept) - torn], from_start=self._ring.tail == 0)
         viewer.replay.extend(shown[at : at + DATA_MAX_BYTES] for at in range(0, len(shown), DATA_MAX_BYTES))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cmdop.agent.admission import Admission, Guest
-from cmdop.agent.shell import Shell
+from cmdop.agent.shell import Shell, ShellOver
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import (
     CmdopError,
@@ -23,7 +23,7 @@ from cmdop.errors import (
     RoleTooLow,
     VersionMismatch,
 )
-from cmdop.limits import PROTOCOL_VERSION
+from cmdop.limits import HANGUP_TO_KILL_SECONDS, PROTOCOL_VERSION
 from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.session.states import StreamEvent, StreamState
 from cmdop.winsize import Winsize
@@ -152,23 +152,33 @@ class AgentStream:
         guest = Guest(self._opened.operator, self._opened.role == "observer" or wanted.read_only)
         try:
             self.send_control(self._admission.success())
-            shell, viewer, created = self._admission.enter(wanted, guest, self)
-            with viewer.pumping:
-                ready = shell.attach(viewer, created)
-                with self._sealing:
-                    gone = self._state is StreamState.CLOSED
-                    if not gone:
-                        self._state = self._state.after(StreamEvent.ADMITTED)
-                        self._shell, self._viewer = shell, viewer
-                if not gone:
-                    self.send_control(ready)
-            if gone:
-                self._admission.leave(shell, viewer)
-            else:
-                self._admission.entered()
-                shell.pump(viewer)
+            while not self._enter(wanted, guest):
+                pass  # the session ended under our hands: there will be another one
         except Exception as error:  # noqa: BLE001 - no client may end the agent
             self._failed(error)
+
+    def _enter(self, wanted: Register, guest: Guest) -> bool:
+        """Attach to a session; False when it ended just then."""
+        shell, viewer, created = self._admission.enter(wanted, guest, self)
+        with viewer.pumping:
+            try:
+                ready = shell.attach(viewer, created)
+            except ShellOver:
+                shell.join(HANGUP_TO_KILL_SECONDS)
+                return False
+            with self._sealing:
+                gone = self._state is StreamState.CLOSED
+                if not gone:
+                    self._state = self._state.after(StreamEvent.ADMITTED)
+                    self._shell, self._viewer = shell, viewer
+            if not gone:
+                self.send_control(ready)
+        if gone:
+            self._admission.leave(shell, viewer)
+        else:
+            self._admission.entered()
+            shell.pump(viewer)
+        return True
 
     # -- to the client (the `Watching` of its viewer) ----------------------------------------------
 

@@ -31,6 +31,8 @@ class ConnectOptions:
     read_only: bool = False
     detach_keys: str | None = None
     insecure: bool = False
+    outlives: bool = True
+    """Whether a session that is left is kept for a while."""
 
 
 class HostOrVerb(click.Group):
@@ -187,10 +189,10 @@ def attach_with(options: ConnectOptions, credential: Credential, where: Home) ->
             say("")
     finally:
         terminal.close()
-    return _report(outcome, options.host)
+    return _report(outcome, options)
 
 
-def _report(outcome: object, host: str) -> int:
+def _report(outcome: object, options: ConnectOptions) -> int:
     """Say how the attach ended; the exit status."""
     from cmdop.client.outcome import Detached, Failed, Killed, SessionEnded
     from cmdop.limits import GRACE_SECONDS
@@ -199,7 +201,8 @@ def _report(outcome: object, host: str) -> int:
         say(f"[connect] session ended (exit {outcome.status})")
         return outcome.status
     if isinstance(outcome, Detached):
-        say(f"[connect] detached — the session is kept for {GRACE_SECONDS:.0f} s: cmdop connect {host}")
+        kept = f" — the session is kept for {GRACE_SECONDS:.0f} s: cmdop connect {options.host}"
+        say("[connect] detached" + (kept if options.outlives else ""))
         return 0
     if isinstance(outcome, Killed):
         return 128 + outcome.signal

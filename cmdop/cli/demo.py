@@ -168,7 +168,7 @@ def _attach(home: Home, credential: Credential) -> int:
     from cmdop.cli.connect import ConnectOptions, attach_with
 
     say("A relay and an agent run on this machine now. This is a shell through both:")
-    options = ConnectOptions(host=MACHINE, given=Given())
+    options = ConnectOptions(host=MACHINE, given=Given(), outlives=False)
     try:
         return attach_with(options, credential, home)
     finally:

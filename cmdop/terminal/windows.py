@@ -125,13 +125,13 @@ class WindowsTerminal(Terminal):
         cooked = console.ENABLE_PROCESSED_INPUT | console.ENABLE_LINE_INPUT | console.ENABLE_ECHO_INPUT
         raw_in = (before_in & ~cooked) | console.ENABLE_VIRTUAL_TERMINAL_INPUT | console.ENABLE_WINDOW_INPUT
         if not kernel32.SetConsoleMode(self._stdin, raw_in):
-            raise NotATerminal(what="attaching (with a console that knows escape sequences)")
+            raise NotATerminal(what="an attach (one that knows escape sequences, of Windows 10 or newer)")
         if before_out is not None:
             raw_out = before_out | console.ENABLE_PROCESSED_OUTPUT | console.ENABLE_VIRTUAL_TERMINAL_PROCESSING
             # Older consoles refuse the first one's last flag; a line feed then also returns the carriage.
             wanted = (raw_out | console.DISABLE_NEWLINE_AUTO_RETURN, raw_out)
             if not any(kernel32.SetConsoleMode(self._stdout, mode) for mode in wanted):
-                raise NotATerminal(what="attaching (with a console that knows escape sequences)")
+                raise NotATerminal(what="an attach (one that knows escape sequences, of Windows 10 or newer)")
         kernel32.SetConsoleCP(console.CODE_PAGE_UTF8)
         kernel32.SetConsoleOutputCP(console.CODE_PAGE_UTF8)
 

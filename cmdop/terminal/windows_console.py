@@ -38,16 +38,19 @@ WAIT_TIMEOUT: Final = 0x0102
 INFINITE: Final = 0xFFFFFFFF
 
 
+# With types of a fixed size: on other platforms those of wintypes have others.
+
+
 class Coord(ctypes.Structure):
-    _fields_ = (("X", wintypes.SHORT), ("Y", wintypes.SHORT))
+    _fields_ = (("X", ctypes.c_int16), ("Y", ctypes.c_int16))
 
 
 class SmallRect(ctypes.Structure):
     _fields_ = (
-        ("Left", wintypes.SHORT),
-        ("Top", wintypes.SHORT),
-        ("Right", wintypes.SHORT),
-        ("Bottom", wintypes.SHORT),
+        ("Left", ctypes.c_int16),
+        ("Top", ctypes.c_int16),
+        ("Right", ctypes.c_int16),
+        ("Bottom", ctypes.c_int16),
     )
 
 
@@ -57,7 +60,7 @@ class ScreenBufferInfo(ctypes.Structure):
     _fields_ = (
         ("dwSize", Coord),
         ("dwCursorPosition", Coord),
-        ("wAttributes", wintypes.WORD),
+        ("wAttributes", ctypes.c_uint16),
         ("srWindow", SmallRect),
         ("dwMaximumWindowSize", Coord),
     )
@@ -67,12 +70,12 @@ class KeyEvent(ctypes.Structure):
     """KEY_EVENT_RECORD; the character is a UTF-16 unit, which may be half of a pair."""
 
     _fields_ = (
-        ("bKeyDown", wintypes.BOOL),
-        ("wRepeatCount", wintypes.WORD),
-        ("wVirtualKeyCode", wintypes.WORD),
-        ("wVirtualScanCode", wintypes.WORD),
-        ("UnicodeChar", wintypes.WORD),
-        ("dwControlKeyState", wintypes.DWORD),
+        ("bKeyDown", ctypes.c_int32),
+        ("wRepeatCount", ctypes.c_uint16),
+        ("wVirtualKeyCode", ctypes.c_uint16),
+        ("wVirtualScanCode", ctypes.c_uint16),
+        ("UnicodeChar", ctypes.c_uint16),
+        ("dwControlKeyState", ctypes.c_uint32),
     )
 
 
@@ -83,7 +86,7 @@ class _Event(ctypes.Union):
 class InputRecord(ctypes.Structure):
     """INPUT_RECORD, 20 bytes."""
 
-    _fields_ = (("EventType", wintypes.WORD), ("Event", _Event))
+    _fields_ = (("EventType", ctypes.c_uint16), ("Event", _Event))
 
 
 _DWORD_OUT = ctypes.POINTER(wintypes.DWORD)

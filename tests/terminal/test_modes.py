@@ -265,9 +265,9 @@ QUESTIONS = (b"\x1b[?u", b"\x1bP$qr\x1b\\", b"\x1bP$q q\x1b\\", b"\x1bP$qm\x1b\\
 def ghostty_state(terminal: Any) -> dict[str, object]:
     """Everything that this emulator tells about itself, on both screens."""
     answers: list[bytes] = []
+    ground = terminal.get("vt_ground", "bool")
     terminal.on_reply(lambda answer: answers.append(bytes(answer)))
     terminal.feed(b"".join(QUESTIONS))
-    ground = terminal.get("vt_ground", "bool")
     screen = terminal.get("active_screen", "GhosttyTerminalScreen")
     modes = {f"?{mode}": terminal.mode(mode) for mode in GHOSTTY_MODES}
     modes |= {f"{mode}": terminal.mode(mode, ansi=True) for mode in (2, 4, 20)}

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Attach many times in a row, and look what is left behind in relay and agent.
+
+  attaches.py [COUNT]
+
+Each attach opens a shell of its own, types `exit` and waits for the session's end. The
+threads, descriptors, children and resident memory of both processes are counted after
+the first ten and after the last one; exit 1 when any but the memory has grown.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from cmdop.auth.device import device_key
+from cmdop.cli.demo import MACHINE, LocalStack, local_stack
+from cmdop.cli.progress import Silent
+from cmdop.client.connect import TerminalAbout, Wanted, join_session
+from cmdop.client.run import collect
+from cmdop.home import Home
+from cmdop.winsize import DEFAULT_WINSIZE
+
+WARM_UP = 10
+SETTLE_SECONDS = 20.0
+
+
+class Held(NamedTuple):
+    """What a process holds."""
+
+    threads: int
+    descriptors: int
+    children: int
+    resident_kib: int
+
+
+def held(pid: int) -> Held:
+    process = Path("/proc") / str(pid)
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
+    children = sum(len(task.read_text().split()) for task in process.glob("task/*/children"))
+    descriptors = sum(1 for _ in (process / "fd").iterdir())
+    return Held(int(status["Threads"]), descriptors, children, int(status["VmRSS"].split()[0]))
+
+
+def attach_once(stack: LocalStack, device: bytes) -> None:
+    wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "xterm"), new=True, command=("sh", "-c", "echo here"))
+    output, ended = collect(join_session(stack.credential, device, wanted, Silent()))
+    if output != b"here\r\n" or ended.exit_status != 0:
+        raise SystemExit(f"an attach went wrong: {output!r} {ended}")
+
+
+def settled(stack: LocalStack, at_most: list[Held] | None) -> list[Held]:
+    """What both hold, once it is no more than `at_most`, or when time is up."""
+    until = time.monotonic() + SETTLE_SECONDS
+    while True:
+        now = [held(stack.relay_pid), held(stack.agent_pid)]
+        if at_most is None or time.monotonic() > until or not grown(at_most, now):
+            return now
+        time.sleep(0.1)
+
+
+def grown(before: list[Held], after: list[Held]) -> bool:
+    """Whether a process holds more of anything but memory."""
+    return any(now[at] > was[at] for was, now in zip(before, after, strict=True) for at in range(3))
+
+
+def main() -> int:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    with tempfile.TemporaryDirectory(prefix="cmdop-attaches-") as folder, local_stack(Home(Path(folder))) as stack:
+        device = device_key(Home(Path(folder)))
+        for _ in range(WARM_UP):
+            attach_once(stack, device)
+        time.sleep(1.0)
+        before = settled(stack, None)
+        began = time.monotonic()
+        for _ in range(count):
+            attach_once(stack, device)
+        seconds = time.monotonic() - began
+        after = settled(stack, before)
+        for name, was, now in zip(("relay", "agent"), before, after, strict=True):
+            print(f"{name}: {was} -> {now}")
+        print(f"{count} attaches, {seconds / count * 1000:.1f} ms each")
+        return 1 if grown(before, after) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
