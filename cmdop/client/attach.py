@@ -219,7 +219,7 @@ class Attach:
         A pipe's end is passed on to a shell that was opened for it, as the character
         that a terminal would send (VEOF); a session of somebody else is only left.
         """
-        self._type(self._keys.flush().forward)
+        self._type(self._keys.flush().forward + self._keys.finish())
         if self._created and not self._terminal.is_tty:
             self._type(b"\x04")
         else:

@@ -41,9 +41,12 @@ class Pulse(Generic[W]):
     """A schedule of looks at connections, each at the moment when it may be due."""
 
     def __init__(self) -> None:
-        self._looks: list[tuple[float, int, W, bool]] = []
+        self._looks: list[tuple[float, int, int, bool]] = []
+        """Moment, number of the look, number of the connection, whether it is for the Hello."""
         self._number = 0
-        self._watched: set[W] = set()
+        # By number, so that a look that is still to come holds no connection that has gone.
+        self._watched: dict[int, W] = {}
+        self._numbers: dict[W, int] = {}
         self._pinged: dict[W, float] = {}
 
     @property
@@ -53,21 +56,24 @@ class Pulse(Generic[W]):
 
     def add(self, connection: W, now: float) -> None:
         """Watch a connection from now on."""
-        self._watched.add(connection)
+        self._number += 1
+        self._numbers[connection] = self._number
+        self._watched[self._number] = connection
         self._look_at(connection, now + PING_INTERVAL_SECONDS)
         self._look_at(connection, now + HELLO_TIMEOUT_SECONDS, for_hello=True)
 
     def remove(self, connection: W) -> None:
         """Watch it no longer. One that is not watched is nothing."""
-        self._watched.discard(connection)
+        self._watched.pop(self._numbers.pop(connection, 0), None)
         self._pinged.pop(connection, None)
 
     def due(self, now: float) -> list[tuple[W, Verdict]]:
         """What is to be done now, and to whom; each verdict but PING is the last on its connection."""
         verdicts = []
         while self._looks and self._looks[0][0] <= now:
-            _, _, connection, for_hello = heapq.heappop(self._looks)
-            if connection not in self._watched:
+            _, _, number, for_hello = heapq.heappop(self._looks)
+            connection = self._watched.get(number)
+            if connection is None:
                 continue
             verdict = self._greeting(connection) if for_hello else self._silence(connection, now)
             if verdict is not None:
@@ -94,4 +100,4 @@ class Pulse(Generic[W]):
 
     def _look_at(self, connection: W, moment: float, *, for_hello: bool = False) -> None:
         self._number += 1  # so that two looks at one moment are never compared further
-        heapq.heappush(self._looks, (moment, self._number, connection, for_hello))
+        heapq.heappush(self._looks, (moment, self._number, self._numbers[connection], for_hello))
