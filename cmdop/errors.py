@@ -40,7 +40,16 @@ class _Known(dict[str, Any]):
     """Details for a sentence; one that is missing shows as `?`, never as a crash."""
 
     def __missing__(self, key: str) -> str:
-        return "?"
+        return _Missing("?")
+
+
+class _Missing(str):
+    """Shows as it is whatever format a sentence asks for: peers send codes without details."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
 
 
 # -- usage ------------------------------------------------------------------------------
@@ -60,6 +69,13 @@ class NotATerminal(CmdopError):
     code = "not-a-terminal"
     exit_status = 2
     hint = "pass a hostname, or use --no-interactive: cmdop connect HOST"
+
+
+class OutputLost(CmdopError):
+    """the output cannot be written: {reason}"""
+
+    code = "output-lost"
+    hint = "free some space or let it go somewhere else; what it tells of was done"
 
 
 class TerminalGone(CmdopError):
@@ -398,11 +414,15 @@ def from_peer(code: str, sentence: str, **details: Any) -> CmdopError:
     An unknown code becomes a ConnectionClosed. Control characters are taken out of the
     words, as they will be shown on a terminal.
     """
-    told = "".join(c if c.isprintable() else " " for c in sentence)
+    told = _printable(sentence)
     for kind in _tree(CmdopError):
         if kind.code == code:
             return kind(**{**details, "told": told} if told else details)
-    return ConnectionClosed(**details, reason=told or code)
+    return ConnectionClosed(**{**details, "reason": told or _printable(code)})
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _tree(kind: type[CmdopError]) -> Iterator[type[CmdopError]]:

@@ -57,13 +57,10 @@ THIRD_PARTIES = {
     "questionary": ["cmdop/cli/prompt.py"],
     "sqlite3": ["cmdop/store/sqlite.py"],
     "websocket": ["cmdop/transport/dial.py"],
-    "websockets": ["cmdop/transport/accept.py"],
+    "websockets": ["cmdop/transport/accept.py", "cmdop/transport/masking.py"],
     "winpty": ["cmdop/ptyhost/windows.py"],
 }
 """Third party (and sqlite3) -> the files that may import it."""
-
-ONLY_INSTALLED = {"wsaccel": "websocket-client finds it and masks in C"}
-"""Dependencies that nothing of ours imports, and why they are there."""
 
 DISTRIBUTIONS = {
     "noise": "noiseprotocol",
@@ -197,7 +194,7 @@ def test_the_dependencies_are_the_third_parties() -> None:
     setup.read(ROOT / "setup.cfg")
     required = re.findall(r"^[\w-]+", setup["options"]["install_requires"], re.MULTILINE)
     imported = [DISTRIBUTIONS.get(name, name) for name in THIRD_PARTIES if name not in sys.stdlib_module_names]
-    assert sorted(required) == sorted([*imported, *ONLY_INSTALLED])
+    assert sorted(required) == sorted(imported)
 
 
 @each_source

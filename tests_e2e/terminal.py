@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -110,6 +111,25 @@ class UserTerminal:
 
     def expect_exact(self, text: bytes, timeout_seconds: float = STEP_SECONDS) -> None:
         self.screen.expect_exact(text, timeout=timeout_seconds)
+
+    def collect(self, until: bytes, timeout_seconds: float) -> bytes:
+        """Everything up to and with `until`; for megabytes, which pexpect would search again and again."""
+        collected = bytearray(self.screen.buffer)
+        self.screen.buffer = b""
+        deadline = time.monotonic() + timeout_seconds
+        found = collected.find(until)
+        while found < 0:
+            left_seconds = max(0.0, deadline - time.monotonic())
+            if not select.select([self._master], [], [], left_seconds)[0]:
+                raise AssertionError(f"no {until!r} within {timeout_seconds:g} s, but {bytes(collected[-200:])!r}")
+            piece = os.read(self._master, 65536)
+            self._log.write(piece)
+            searched = len(collected) - len(until)
+            collected += piece
+            found = collected.find(until, max(0, searched))
+        end = found + len(until)
+        self.screen.buffer = bytes(collected[end:])
+        return bytes(collected[:end])
 
     def rest(self, timeout_seconds: float = STEP_SECONDS) -> bytes:
         """Everything that the job, which has ended, still wrote."""

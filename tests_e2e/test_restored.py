@@ -175,6 +175,15 @@ def test_a_signal_that_means_nothing_changes_nothing(attached: Attached, number:
     assert job.running
 
 
+def test_a_lost_relay_is_said_in_one_clear_line(attached: Attached) -> None:
+    job, relay, terminal = attached
+    relay.cut()
+    assert job.wait() == 4
+    last = terminal.rest().decode().split("cmdop: ")[1]
+    assert last.startswith(f"lost the relay {relay.url}: ")
+    assert "cmdop connect prod-api-1" in last
+
+
 def test_only_what_was_switched_on_is_undone(attached: Attached) -> None:
     job, relay, terminal = attached
     relay.say(b"plain")
@@ -244,7 +253,8 @@ def test_leaving_does_not_wait_for_a_terminal_that_takes_nothing(attached: Attac
     terminal.type(b"\x04")
     relay.wait_gone(UNIT_SECONDS)
     terminal.wait_cooked(pressed + UNIT_SECONDS - time.monotonic())
-    job.wait()
+    terminal.expect_exact(b"[connect] detached")
+    assert job.wait() == 0
 
 
 def test_leaving_does_not_wait_for_input_that_nobody_acknowledges(attached: Attached) -> None:

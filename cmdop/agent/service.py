@@ -53,6 +53,8 @@ class AgentService:
         self._identity = Identity.load_or_create(home, options.name)
         self._enrolment = Enrolment.load(home)
         self._key: ApiKey | None = parse_key(options.api_key) if options.api_key else None
+        self._refused: Enrolment | None = None
+        """The relay no longer knows it: the machine was removed there."""
         self._server = self._choose_server()
         self._shells = Shells(self._open_pty, self._sessions_changed)
         self._admission = Admission(self._shells)
@@ -107,6 +109,10 @@ class AgentService:
             error = refused
         if self._stopping.is_set():
             return
+        if isinstance(error, KeyRefused | NotEnrolled) and self._may_enrol_anew():
+            self._refused = self._enrolment
+            log.warning("%s; enrolling anew", error.sentence)
+            return
         if first_time and self._verdict == STARTING and isinstance(error, _FATAL):
             raise error
         self._verdict = STARTING if self._verdict == STARTING else DEGRADED
@@ -115,7 +121,7 @@ class AgentService:
 
     def _serve(self, connection: Connection, backoff: Backoff) -> CmdopError:
         """Serve over one connection until it ends; why it did."""
-        uplink = AgentUplink(connection, self._open_stream, self._shells.summaries, self._shells.pump_all)
+        uplink = AgentUplink(connection, self._open_stream, self._shells.summaries)
         self._uplink = uplink
         uplink.send_control(self._hello())
         if self._stopping.is_set():  # `stop` came before there was an uplink to close
@@ -157,7 +163,7 @@ class AgentService:
 
     def _dialling(self) -> Dialling:
         enrolled = self._enrolment
-        if enrolled is not None and enrolled.server == self._server.url and not self._rekeyed(enrolled):
+        if enrolled is not None and self._has_token(enrolled):
             credential, label = (
                 bearer("machine", self._identity.machine_id, bytes.fromhex(enrolled.machine_token)),
                 "of this machine",
@@ -168,9 +174,14 @@ class AgentService:
             raise NotEnrolled(server=self._server.url)
         return Dialling(self._server, credential, label, insecure=self._options.insecure)
 
-    def _rekeyed(self, enrolled: Enrolment) -> bool:
-        """Whether a key was given that this machine was not enrolled with."""
-        return self._key is not None and self._key.key_id != enrolled.key_id
+    def _has_token(self, enrolled: Enrolment) -> bool:
+        """Whether to come with the machine's token: not after another key was given."""
+        rekeyed = self._key is not None and self._key.key_id != enrolled.key_id
+        return enrolled.server == self._server.url and enrolled is not self._refused and not rekeyed
+
+    def _may_enrol_anew(self) -> bool:
+        """Whether it was the token that was refused, and there is a key to enrol with."""
+        return self._key is not None and self._enrolment is not None and self._has_token(self._enrolment)
 
     def _hello(self) -> Hello:
         machine = AgentHello(

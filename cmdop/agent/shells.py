@@ -52,14 +52,20 @@ class Shells:
         try:
             session_id = new_session_id()
             pty, notice = self._open_pty(wanted, session_id)
-            with self._change:
-                shell = Shell(Opened(session_id, operator, notice), pty, self._ended)
-                shell.relay_is(self._connected)
-                self._shells[session_id] = shell
+            shell = self._add(Opened(session_id, operator, notice), pty)
         finally:
             with self._change:
                 self._opening -= 1
         return shell, True
+
+    def _add(self, opened: Opened, pty: Pty) -> Shell:
+        with self._change:
+            if not self._closed:
+                shell = self._shells[opened.session_id] = Shell(opened, pty, self._ended)
+                shell.relay_is(self._connected)
+                return shell
+        pty.close()  # nobody would end the session any more
+        raise SessionRefused(host="the machine", reason="its agent is stopping")
 
     def _find(self, wanted: str) -> Shell | None:
         """The live session of that id or unique prefix; the newest one when none is named."""
@@ -92,14 +98,6 @@ class Shells:
             for shell in self._shells.values():
                 shell.relay_is(connected)
             self._change.notify_all()
-
-    def pump_all(self) -> None:
-        """The uplink takes more: send every client what it waits for."""
-        with self._change:
-            shells = list(self._shells.values())
-        for shell in shells:
-            for viewer in shell.clients:
-                shell.pump(viewer)
 
     def summaries(self) -> tuple[SessionSummary, ...]:
         """What the relay's directory shows, the newest session first."""

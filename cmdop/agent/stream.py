@@ -90,6 +90,12 @@ class AgentStream:
             error = LocalProtocolError(reason="see the agent's log")
         self.refuse(error)
 
+    def pump(self) -> None:
+        """The uplink takes more: send what the session has for this client."""
+        shell, viewer = self._shell, self._viewer
+        if shell is not None and viewer is not None:
+            shell.pump(viewer)
+
     def closed(self) -> None:
         """The stream is over; the session is not. Twice is quiet."""
         with self._sealing:

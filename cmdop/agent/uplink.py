@@ -39,12 +39,11 @@ class AgentUplink:
         connection: Connection,
         open_stream: OpenStream,
         summaries: Callable[[], tuple[SessionSummary, ...]],
-        pump_all: Callable[[], None],
     ) -> None:
         self._connection, self._open_stream, self._summaries = connection, open_stream, summaries
-        connection.on_drained = pump_all
+        connection.on_drained = self._pump_streams
         self._streams: dict[int, AgentStream] = {}
-        """Only the reader's thread touches it, but for single look-ups and pops."""
+        """Only the reader's thread adds to it; others make single look-ups, pops and copies."""
         self._heard_at = time.monotonic()
         # Guards the two below; told of every change.
         self._change = threading.Condition()
@@ -67,7 +66,7 @@ class AgentUplink:
         finally:
             self.close("")
             beat.join()
-            for stream in list(self._streams.values()):
+            for stream in self._streams.copy().values():
                 stream.closed()
 
     def _on_frame(self, frame: Frame, welcomed: Callable[[Welcome], None]) -> None:
@@ -101,6 +100,12 @@ class AgentUplink:
         self._streams[stream_id] = self._open_stream(stream_id, message, self)
 
     # -- what streams need ------------------------------------------------------------------
+
+    def _pump_streams(self) -> None:
+        """The connection takes more. On its writer's thread; the last words of a session
+        that has ended wait here too, so it is the streams that are asked."""
+        for stream in self._streams.copy().values():
+            stream.pump()
 
     @property
     def congested(self) -> bool:

@@ -6,6 +6,8 @@ it, as that takes a tenth of a second. `secrets.json` says of each secret where 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from cmdop.errors import KeyringUnusable
@@ -62,42 +64,47 @@ class Vault:
         return self._home.read_json(FILE) or {}
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raises KeyringUnusable for whatever a backend raises.
+
+    Backends are plugins: beside keyring's own errors come those of D-Bus, of an import,
+    of a configuration file.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise KeyringUnusable(reason=str(error) or type(error).__name__) from error
+
+
 def _keyring_works() -> bool:
     """Whether this machine has a keyring that can keep something."""
-    import keyring
-    from keyring.backends import fail, null
+    with _translated():
+        import keyring
+        from keyring.backends import fail, null
 
-    backend = keyring.get_keyring()
-    return not isinstance(backend, fail.Keyring | null.Keyring) and backend.priority > 0
+        backend = keyring.get_keyring()
+        return not isinstance(backend, fail.Keyring | null.Keyring) and backend.priority > 0
 
 
 def _set(account: str, secret: str) -> None:
-    import keyring
-    from keyring.errors import KeyringError
+    with _translated():
+        import keyring
 
-    try:
         keyring.set_password(_SERVICE, account, secret)
-    except (KeyringError, OSError) as error:
-        raise KeyringUnusable(reason=str(error)) from error
 
 
 def _get(account: str) -> str | None:
-    import keyring
-    from keyring.errors import KeyringError
+    with _translated():
+        import keyring
 
-    try:
         return keyring.get_password(_SERVICE, account)
-    except (KeyringError, OSError) as error:
-        raise KeyringUnusable(reason=str(error)) from error
 
 
 def _delete(account: str) -> None:
-    import keyring
-    from keyring.errors import KeyringError, PasswordDeleteError
+    with _translated():
+        import keyring
+        from keyring.errors import PasswordDeleteError
 
-    try:
-        keyring.delete_password(_SERVICE, account)
-    except PasswordDeleteError:
-        return  # already gone is success
-    except (KeyringError, OSError) as error:
-        raise KeyringUnusable(reason=str(error)) from error
+        with suppress(PasswordDeleteError):  # already gone is success
+            keyring.delete_password(_SERVICE, account)

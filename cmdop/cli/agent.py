@@ -109,6 +109,7 @@ def _run_here(options: AgentOptions, detached: bool) -> None:
     from cmdop.agent import daemon
     from cmdop.agent.process import AgentProcess
     from cmdop.agent.service import AgentService
+    from cmdop.cli.runtime import settle
     from cmdop.errors import CmdopError
 
     where = home()
@@ -118,6 +119,7 @@ def _run_here(options: AgentOptions, detached: bool) -> None:
     _log(detached)
     process = AgentProcess(where, options, AgentService)
     _stop_on_signals(process)
+    settle()
     try:
         process.run()
     except CmdopError as error:

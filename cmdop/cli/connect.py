@@ -72,16 +72,19 @@ class HostOrVerb(click.Group):
         ctx.meta["host"] = words[0]
         # An option's value may be the same word: only HOST can be left out without a loss.
         without = ([*args[:at], *args[at + 1 :]] for at, word in enumerate(args) if word == words[0])
-        return next(rest for rest in without if not self._words(ctx, rest))
+        return next(rest for rest in without if self._is_without_host(ctx, rest))
+
+    def _is_without_host(self, ctx: click.Context, args: list[str]) -> bool:
+        try:
+            return not self._words(ctx, args)
+        except click.UsageError:  # what went was an option's value
+            return False
 
     def _words(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """What is no option and no option's value."""
+        """What is no option and no option's value. Raises click.UsageError."""
         parser = self.make_parser(ctx)
         parser.allow_interspersed_args = True
-        try:
-            return parser.parse_args(list(args))[1]
-        except click.BadOptionUsage:
-            return list(args)
+        return parser.parse_args(list(args))[1]
 
 
 @click.group(cls=HostOrVerb, invoke_without_command=True, subcommand_metavar="[HOST]")
@@ -126,6 +129,8 @@ def connect(
     ctx.obj = given
     if ctx.invoked_subcommand is not None:
         return None
+    if host is not None and "host" in ctx.meta:
+        raise UsageError(reason=f"one HOST, please, not 2: {host} {ctx.meta['host']}")
     options = ConnectOptions(
         host or ctx.meta.get("host"),
         given,
@@ -158,6 +163,7 @@ def attach(options: ConnectOptions) -> int:
 def attach_with(options: ConnectOptions, credential: Credential, where: Home) -> int:
     """Attach to a session and say how it ended; the exit status."""
     from cmdop.auth.device import device_key
+    from cmdop.cli.runtime import settle
     from cmdop.client.attach import Attach
     from cmdop.client.connect import TerminalAbout, Wanted, join_session
     from cmdop.client.keys import KeyMachine, parse_detach_keys
@@ -183,6 +189,7 @@ def attach_with(options: ConnectOptions, credential: Credential, where: Home) ->
         keys = options.detach_keys or "Ctrl-D"
         say(f"[connect] attached — {keys} to disconnect, Ctrl-C forwards as SIGINT")
         machine = KeyMachine(leaving) if leaving is not None else KeyMachine()
+        settle()
         attached = Attach(joined.stream, joined.ready, terminal, machine, options.read_only)
         outcome = attached.run()
         if terminal.is_tty and not attached.at_line_start:

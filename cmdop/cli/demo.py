@@ -27,6 +27,7 @@ from cmdop.auth.workspaces import load_workspaces, save_workspaces
 from cmdop.cli.progress import say
 from cmdop.errors import DemoFailed
 from cmdop.home import Home
+from cmdop.terminal.signals import handled
 
 MACHINE = "demo"
 _START_TIMEOUT_SECONDS = 15.0
@@ -47,11 +48,26 @@ def demo(keep: Path | None) -> int:
       cmdop demo | cat
     """
     with ExitStack() as stack:
+        stack.enter_context(_stopped_by_signals())
         home = Home((keep or Path(stack.enter_context(_scratch()))).absolute())
         credential = stack.enter_context(local_stack(home)).credential
-        if sys.stdin.isatty() and sys.stdout.isatty():
+        if all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
             return _attach(home, credential)
         return _run_one(home, credential)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """A signal that ends us ends the block as an exception does: nothing is left running."""
+
+    def leave(number: int) -> None:
+        for later in numbers:  # the stopping itself is not to be interrupted
+            signal.signal(later, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    with handled(numbers, leave, keep_ignored=True):
+        yield
 
 
 @contextmanager

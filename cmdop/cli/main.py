@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from cmdop import __version__
@@ -9,9 +10,32 @@ from cmdop import __version__
 
 def main() -> None:
     """Run the command line in sys.argv and exit with its status."""
+    _fill_standard_descriptors()
     if sys.argv[1:] == ["--version"]:  # the answer needs nothing else
-        print(f"cmdop {__version__}")
-        return
-    from cmdop.cli.root import run
+        try:
+            print(f"cmdop {__version__}", flush=True)
+        except OSError:
+            pass  # said below, with what else cannot be written
+        else:
+            return
+    try:
+        from cmdop.cli.debug import keep_off_the_terminal
+        from cmdop.cli.root import run
 
-    sys.exit(run(sys.argv[1:]))
+        keep_off_the_terminal()
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:  # it came before or after `run`
+        status = 130
+    sys.exit(status)
+
+
+def _fill_standard_descriptors() -> None:
+    """Put nothing where a standard descriptor is closed.
+
+    Or else the next file or socket gets its number, and what is meant for the terminal.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free

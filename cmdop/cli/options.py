@@ -9,15 +9,19 @@ from typing import Any, TypeVar
 
 import click
 
+from cmdop.errors import HomeUnusable
 from cmdop.home import Home
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def home() -> Home:
-    """The user's state: CMDOP_HOME, or ~/.cmdop."""
-    named = os.environ.get("CMDOP_HOME")
-    return Home(Path(named).expanduser() if named else Path.home() / ".cmdop")
+    """The user's state: CMDOP_HOME, or ~/.cmdop. Raises HomeUnusable where `~` is nowhere."""
+    named = os.environ.get("CMDOP_HOME") or "~/.cmdop"
+    try:
+        return Home(Path(named).expanduser())
+    except RuntimeError as error:
+        raise HomeUnusable(path=named, reason="nobody knows where this user's home folder is") from error
 
 
 def server_option(command: F) -> F:

@@ -13,29 +13,40 @@ from cmdop.errors import CmdopError
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    """One JSON document on stdout, in characters that its encoding has."""
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2, default=str)
+    click.echo(text)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns, aligned, for people; nothing but the header when there are no rows."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    for row in [header, *rows]:
+    shown = [[_encodable(printable(cell)) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(header))]
+    for row in shown:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def report_error(error: CmdopError, as_json: bool = False) -> None:
     """An error as the user reads it: on stderr a sentence and what to do next."""
     if as_json:
-        details = {key: _plain(value) for key, value in error.details.items()}
-        fields = {"code": error.code, "message": error.sentence, "hint": error.next_step, "details": details}
+        fields = {"code": error.code, "message": error.sentence, "hint": error.next_step, "details": error.details}
         print_json({"error": fields})
         return
-    click.echo(f"cmdop: {error.sentence}", err=True)
-    if error.next_step:
-        click.echo(error.next_step, err=True)
-    sys.stderr.flush()
+    click.echo(f"cmdop: {printable(error.sentence)}", err=True)
+    for line in error.next_step.splitlines():
+        click.echo(printable(line), err=True)
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None), list, dict)) else str(value)
+def printable(text: str) -> str:
+    """A text without what a terminal would act on; `?` in its place. Names come from peers."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _encodable(text: str) -> str:
+    """A text as stdout can have it: stderr replaces by itself what it cannot write."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

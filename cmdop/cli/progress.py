@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from cmdop.errors import CmdopError
+from cmdop.cli.output import printable
 
 
 class _Line:
@@ -22,7 +22,7 @@ class Banner:
         say(f"[connect] {name} ... ", end="")
         try:
             yield line
-        except (CmdopError, KeyboardInterrupt):
+        except BaseException:
             say("failed")
             raise
         say(f"ok ({line.detail})" if line.detail else "ok")
@@ -37,9 +37,8 @@ class Silent:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Text on stderr at once; a stderr that is gone is nobody's problem."""
-    try:
-        sys.stderr.write(text + end)
-        sys.stderr.flush()
-    except OSError:
-        pass
+    """One line of text on stderr at once; a stderr that is gone is nobody's problem."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            sys.stderr.write(printable(text) + end)
+            sys.stderr.flush()

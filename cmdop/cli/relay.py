@@ -65,6 +65,7 @@ def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, in
     \b
     Example: cmdop relay serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
     """
+    from cmdop.cli.runtime import settle
     from cmdop.relay.control import RelayControl
     from cmdop.relay.listen import listen_address, need_safe, server_tls
     from cmdop.relay.server import RelayServer
@@ -79,6 +80,7 @@ def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, in
     store = SqliteStore(db)
     server = RelayServer(store, address, tls)
     try:
+        settle()
         server.start()
         control = RelayControl(db, server.switch)
         try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
+from typing import IO
 
 import click
 
 from cmdop import __version__
+from cmdop.cli.debug import note
 from cmdop.cli.output import report_error
-from cmdop.errors import CmdopError
+from cmdop.errors import CmdopError, OutputLost, UsageError
 
 VERBS = {
     "connect": ("cmdop.cli.connect", "A shell on one of your machines."),
@@ -48,20 +51,70 @@ def cmdop() -> None:
 def run(argv: list[str]) -> int:
     """Run one command line; its exit status. No exception leaves this function."""
     try:
-        result = cmdop.main(argv, prog_name="cmdop", standalone_mode=False)
+        status = _status(argv)
+    except BaseException as error:  # noqa: BLE001 - no traceback ever reaches a user
+        status = _report(error, as_json="--json" in _own_words(argv))
+    for stream in (sys.stdout, sys.stderr):
+        _settle(stream)
+    return status
+
+
+def _status(argv: list[str]) -> int:
+    # Not click's own `main`: that one exits by itself when a pipe breaks.
+    with cmdop.make_context("cmdop", list(argv)) as context:
+        result = cmdop.invoke(context)
+    if sys.stdout is not None:
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except CmdopError as error:
-        report_error(error, as_json="--json" in argv)
-        return error.exit_status
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except click.ClickException as error:
-        error.show()
+    return result if isinstance(result, int) else 0
+
+
+def _own_words(argv: list[str]) -> list[str]:
+    """The words that are ours: what comes after `--` is a command's."""
+    return argv[: argv.index("--")] if "--" in argv else argv
+
+
+def _report(error: BaseException, as_json: bool) -> int:
+    """Say what went wrong, if there is anything to say; the exit status."""
+    if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.Abort | KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone (`| head`): nothing to say, nowhere to say it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    if isinstance(error, BrokenPipeError):
+        return 0  # whoever read our output has gone (`| head`): nothing to say, nowhere to say it
+    ours = _as_ours(error)
+    note(error)
+    with contextlib.suppress(OSError, ValueError):  # there may be nobody to tell
+        if isinstance(error, click.ClickException) and not as_json:
+            error.show()
+        else:
+            report_error(ours, as_json)
+    return ours.exit_status
+
+
+def _as_ours(error: BaseException) -> CmdopError:
+    if isinstance(error, CmdopError):
+        return error
+    if isinstance(error, click.ClickException):
+        return UsageError(reason=error.format_message())
+    if isinstance(error, OSError) and not _flushes(sys.stdout):
+        return OutputLost(reason=(error.strerror or str(error)).lower())
+    return CmdopError(reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def _flushes(stream: IO[str] | None) -> bool:
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _settle(stream: IO[str] | None) -> None:
+    """Write out what is left. What cannot be written is dropped: the interpreter would try
+    again at its end, and exit with a status of its own."""
+    if stream is not None and not _flushes(stream):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

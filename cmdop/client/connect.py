@@ -18,6 +18,7 @@ from cmdop.limits import PROTOCOL_VERSION, WINDOW_MIN_BYTES
 from cmdop.transport.address import parse_server
 from cmdop.transport.dial import Dialling
 from cmdop.winsize import Winsize
+from cmdop.wire.message import Unknown
 from cmdop.wire.relay_messages import MachineRecord
 from cmdop.wire.session_messages import AuthSuccess, Ready, Refused, Register
 
@@ -129,5 +130,5 @@ def _enter(stream: MachineStream, wanted: Wanted) -> Ready:
             return message
         if isinstance(message, Refused):
             raise from_peer(message.code, message.reason, host=host)
-        if not isinstance(message, AuthSuccess):
+        if not isinstance(message, AuthSuccess | Unknown):
             raise RemoteProtocolError(reason=f"{type(message).__name__} instead of Ready")

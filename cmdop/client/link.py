@@ -29,7 +29,7 @@ from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.transport.address import WANT_HEADER, WANT_MACHINES
 from cmdop.transport.connection import Connection
 from cmdop.transport.dial import Dialling, dial
-from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
+from cmdop.wire.frame import CONNECTION_STREAM, IGNORABLE, FrameKind, decode_frame, encode_frame
 from cmdop.wire.message import Message
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import (
@@ -52,18 +52,24 @@ SOFTWARE = f"cmdop {__version__}"
 @contextmanager
 def _watchdog(connection: Connection, what: str, seconds: float) -> Iterator[None]:
     """Close the connection when the block takes too long. Raises TimedOut then."""
-    bark = threading.Timer(seconds, connection.close, ("too slow",))
-    bark.name = "watchdog"
-    bark.daemon = True
-    bark.start()
+    barked = threading.Event()
+
+    def bark() -> None:
+        barked.set()  # before the closing, which wakes who asks for it
+        connection.close("too slow")
+
+    timer = threading.Timer(seconds, bark)
+    timer.name = "watchdog"
+    timer.daemon = True
+    timer.start()
     try:
         yield
     except ConnectionClosed as error:
-        if bark.finished.is_set():
+        if barked.is_set():
             raise TimedOut(what=what, seconds=seconds) from error
         raise
     finally:
-        bark.cancel()
+        timer.cancel()
 
 
 class RelayLink:
@@ -72,7 +78,6 @@ class RelayLink:
     def __init__(self, connection: Connection, server: str) -> None:
         self.connection, self.server = connection, server
         self._next_stream = 1
-        self._waiting: list[Frame] = []
         connection.send(_control(CONNECTION_STREAM, Hello(PROTOCOL_VERSION, SOFTWARE, "client")))
         with _watchdog(connection, f"the relay {server}", HELLO_TIMEOUT_SECONDS):
             self.welcome = self._expect(Welcome)
@@ -189,7 +194,7 @@ class MachineStream:
                 record = self.receive()
                 if record is not None and record.kind == RecordKind.CONTROL:
                     return SESSION_MESSAGES.decode(record.payload)
-                if record is not None:
+                if record is not None and not record.kind & IGNORABLE:
                     raise RemoteProtocolError(reason="session data before the session")
 
 

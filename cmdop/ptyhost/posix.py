@@ -73,6 +73,10 @@ def _prepare(master: int, slave: int, winsize: Winsize) -> None:
     os.set_blocking(master, False)
 
 
+_KEYSTROKE_BYTES = 64
+"""Less than this in one read is somebody typing: a second look costs more than it brings."""
+
+
 class PosixPty(Pty):
     """The master of a PTY and the child that leads the session on its slave."""
 
@@ -120,6 +124,8 @@ class PosixPty(Pty):
             if packet[0] == termios.TIOCPKT_DATA:
                 pieces.append(packet[1:])
                 size += len(packet) - 1
+                if size < _KEYSTROKE_BYTES:
+                    break  # an echo; a flood comes in larger pieces, and is drained
         if not pieces and (packet is None or self._exit_seen):
             raise PtyClosed
         if self._exit_seen:

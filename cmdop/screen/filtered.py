@@ -13,7 +13,10 @@ would be answered again, and the answers typed into the shell. So they are left 
     CSI ? u                      kitty keyboard flags
     CSI ? S, CSI w with $        graphics attributes, DECRQPSR
     ENQ, ESC Z                   answerback, DECID
+    CSI ? m, CSI # R S |         modifyOtherKeys, colours, title's place, SGR stack
+    CSI ' |, CSI * y             locator's position, checksum of an area
     OSC with a ? parameter       colours, clipboard
+    OSC 21, OSC 1337;Report      kitty colours, iTerm2's reports
     DCS $ q, DCS + q             DECRQSS, XTGETTCAP
     APC G                        kitty graphics (which answer)
 """
@@ -23,8 +26,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_ENQ: Final = b"\x05"
+"""Terminals act on it wherever it stands, within another sequence too; so it goes first."""
+
+_CANCEL: Final = b"\x18"
+"""CAN takes the place of a question: without it, what stood on both sides of one could
+come together as another. It ends an unfinished sequence, as the question's ESC did."""
+
 _QUESTIONS: Final = re.compile(
-    rb"\x05|\x1bZ"
+    rb"\x1bZ"
     rb"|\x1b\[[>=?]?[0-9;]*c"
     rb"|\x1b\[\??[0-9;]*n"
     rb"|\x1b\[\??[0-9;]*\$p"
@@ -34,12 +44,14 @@ _QUESTIONS: Final = re.compile(
     rb"|\x1b\[\?u"
     rb"|\x1b\[\?[0-9;]*S"
     rb"|\x1b\[[0-9;]*\$[uw]"
-    rb"|\x1b\][0-9;]*;\?[^\x07\x1b]*(?:\x07|\x1b\\)"
-    rb"|\x1b\]52;[^\x07\x1b]*(?:\x07|\x1b\\)"
-    rb"|\x1bP[$+]q[^\x07\x1b]*\x1b\\"
-    rb"|\x1b_G[^\x1b]*\x1b\\"
+    rb"|\x1b\[\?[0-9;]*m"
+    rb"|\x1b\[[0-9;]*(?:#[RS|]|'\||\*y)"
+    rb"|\x1b\][0-9;]*;\?[^\x07\x18\x1a\x1b]*(?:\x07|\x1b\\)"
+    rb"|\x1b\](?:52;|21;|1337;Report)[^\x07\x18\x1a\x1b]*(?:\x07|\x1b\\)"
+    rb"|\x1bP[$+]q[^\x18\x1a\x1b]*\x1b\\"
+    rb"|\x1b_G[^\x18\x1a\x1b]*\x1b\\"
 )
-_TORN_END: Final = re.compile(rb"\x1b(?:[\[\]P_^X][^\x07\x1b]{0,4096})?\Z")
+_TORN_END: Final = re.compile(rb"\x1b(?:[ -/]*|\[[ -?]*|[\]P_^X][^\x07\x18\x1a\x1b]{0,4096}\x1b?)\Z")
 
 
 def without_questions(output: bytes, from_start: bool) -> bytes:
@@ -52,7 +64,7 @@ def without_questions(output: bytes, from_start: bool) -> bytes:
     if not from_start:
         _, newline, rest = output.partition(b"\n")
         output = rest if newline else output
-    return _QUESTIONS.sub(b"", output)
+    return _QUESTIONS.sub(_CANCEL, output.replace(_ENQ, b""))
 
 
 def unfinished(output: bytes) -> int:

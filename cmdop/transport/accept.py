@@ -11,7 +11,6 @@ import errno
 import logging
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,8 +22,9 @@ from websockets.protocol import CLOSED, OPEN
 from websockets.server import ServerProtocol
 
 from cmdop.deadline import Deadline
-from cmdop.errors import AddressInUse, CmdopError, ConnectionClosed, RemoteProtocolError
+from cmdop.errors import AddressInUse, ConnectionClosed, RemoteProtocolError
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, HELLO_TIMEOUT_SECONDS, MESSAGE_MAX_BYTES, SUBPROTOCOL
+from cmdop.transport.framing import FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
 from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
@@ -205,7 +205,8 @@ class _Upgrade:
                 self._protocol.receive_data(data)
             for event in self._protocol.events_received():
                 if isinstance(event, Request):
-                    return event
+                    # Who sends frames before the answer speaks something else (RFC 6455 §4.1).
+                    return None if self._protocol.reader.buffer else event
             if self._protocol.state is CLOSED or self._protocol.handshake_exc is not None:
                 return None
             allow(self._sock, self._deadline)
@@ -236,62 +237,65 @@ class AcceptedConnection(SocketConnection):
     ) -> None:
         super().__init__(sock, tls, remote, remote, queue_max_bytes)
         self._protocol = protocol
-        self._messages: deque[bytes] = deque()
+        self._frames = FrameReader(masked=True, max_bytes=MESSAGE_MAX_BYTES)
         self._parts: list[bytes] = []
-        self._end: CmdopError | None = None
 
     def send(self, message: bytes) -> None:
-        self._outbox.put(Frame(Opcode.BINARY, message).serialize(mask=False))
+        self._outbox.put(binary_frame(message, masked=False))
 
     @property
     def buffered(self) -> bool:
-        return bool(self._messages) or self._end is not None
+        return self._frames.buffered
 
     def receive(self) -> bytes:
         try:
-            while not self._messages:
-                if self._end is not None:
-                    raise self._end
-                self._pump()
-            return self._messages.popleft()
+            return self._next_message()
         except (ConnectionClosed, RemoteProtocolError):
             self.release()
             raise
 
-    def _pump(self) -> None:
-        """Take in what the socket has, and answer what RFC 6455 has answered.
+    def _next_message(self) -> bytes:
+        while True:
+            frame = self._frames.next()
+            if frame is None:
+                self._frames.feed(self._receive_bytes())
+            elif isinstance(frame, OddFrame):
+                message = self._take_odd(frame)
+                if message is not None:
+                    return message
+            elif self._parts:
+                raise RemoteProtocolError(reason="a message within another one")
+            else:
+                return frame
 
-        What ends the connection is kept until the messages before it were received.
-        """
-        self._protocol.receive_data(self._receive_bytes())
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame) and self._end is None:
-                self._end = self._take(event)
-        self._answer(b"".join(self._protocol.data_to_send()))
+    def _take_odd(self, frame: OddFrame) -> bytes | None:
+        """Let websockets judge a frame, and answer what RFC 6455 has answered; a message it completes."""
+        self._protocol.receive_data(frame.raw)
+        events = self._protocol.events_received()
+        answer = b"".join(self._protocol.data_to_send())
+        if answer:
+            self._outbox.put(answer)
         error = self._protocol.parser_exc
-        if error is not None and self._end is None:
-            self._end = RemoteProtocolError(reason=str(error))
-            self._end.__cause__ = error
-
-    def _answer(self, data: bytes) -> None:
-        if data:
-            try:
-                self._outbox.put(data)
-            except ConnectionClosed as error:
-                self._end = self._end or error
-
-    def _take(self, frame: Frame) -> CmdopError | None:
-        """Keep what a frame brings; the end, if it brings that."""
-        if frame.opcode is Opcode.TEXT:
-            return RemoteProtocolError(reason="a text message")
-        if frame.opcode is Opcode.CLOSE:
-            return ConnectionClosed(reason=Close.parse(frame.data).reason or "the other end closed it")
-        if frame.opcode is Opcode.BINARY or frame.opcode is Opcode.CONT:
-            self._parts.append(bytes(frame.data))
-            if frame.fin:
-                self._messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
-                self._parts = []
+        if error is not None:
+            raise RemoteProtocolError(reason=str(error)) from error
+        for event in events:
+            if isinstance(event, Frame):
+                return self._take(event)
         return None
+
+    def _take(self, frame: Frame) -> bytes | None:
+        """The message that a fragment completes. Raises for what ends the connection."""
+        if frame.opcode is Opcode.TEXT:
+            raise RemoteProtocolError(reason="a text message")
+        if frame.opcode is Opcode.CLOSE:
+            raise ConnectionClosed(reason=Close.parse(frame.data).reason or "the other end closed it")
+        if frame.opcode is not Opcode.BINARY and frame.opcode is not Opcode.CONT:
+            return None
+        self._parts.append(bytes(frame.data))
+        if not frame.fin:
+            return None
+        message, self._parts = b"".join(self._parts), []
+        return message
 
     def _closing_frame(self, reason: str) -> bytes:
         said = reason.encode()[:120].decode("utf-8", "ignore")

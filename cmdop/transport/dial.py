@@ -29,6 +29,7 @@ from cmdop.errors import (
 )
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, DIAL_TIMEOUT_SECONDS, DIRECTORY_MAX_BYTES, KIB, SUBPROTOCOL
 from cmdop.transport.address import ServerAddress
+from cmdop.transport.framing import FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
 from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
@@ -134,17 +135,14 @@ class _Stream:
         self._deadline: Deadline | None = None
         self._answer_left_bytes = _ANSWER_MAX_BYTES
 
-    @property
-    def buffered(self) -> bool:
-        return len(self._ahead) > 0
-
     def begin(self, deadline: Deadline) -> None:
         self._deadline = deadline
 
-    def upgraded(self) -> None:
-        """From now on reading takes as long as it takes."""
+    def upgraded(self) -> bytes:
+        """From now on reading takes as long as it takes; what came behind the answer."""
         self._deadline = None
         self._sock.settimeout(None)
+        return bytes(self._ahead)
 
     def recv(self, size: int) -> bytes:
         while not self._ahead:
@@ -178,22 +176,12 @@ class _Stream:
         self._sock.close()
 
 
-class _FrameBuffer(websocket.frame_buffer):
-    """Reads frames, and believes no length past our own largest message."""
-
-    def recv_length(self) -> None:
-        super().recv_length()
-        if self.length is not None and self.length > DIRECTORY_MAX_BYTES:
-            raise RemoteProtocolError(reason=f"a message of {self.length} bytes")
-
-
 class _WebSocket(websocket.WebSocket):
     """A WebSocket whose frames leave through our outbox, pongs included."""
 
     def __init__(self, connection: DialledConnection) -> None:
         super().__init__(enable_multithread=False, skip_utf8_validation=True)
         self._connection = connection
-        self.frame_buffer = _FrameBuffer(self._recv, True)
 
     def send_frame(self, frame: ABNF) -> int:
         data: bytes = frame.format()
@@ -208,6 +196,7 @@ class DialledConnection(SocketConnection):
         super().__init__(sock, tls, remote, "relay", CLIENT_QUEUE_MAX_BYTES)
         self._stream = _Stream(self, sock, tls)
         self._websocket = _WebSocket(self)
+        self._frames = FrameReader(masked=False, max_bytes=DIRECTORY_MAX_BYTES)
         self._parts: list[bytes] = []
 
     def upgrade(self, endpoint: str, headers: Mapping[str, str], deadline: Deadline) -> None:
@@ -223,10 +212,10 @@ class DialledConnection(SocketConnection):
         )
         if (self._websocket.getheaders() or {}).get("sec-websocket-protocol") != SUBPROTOCOL:
             raise websocket.WebSocketException(f"it does not speak {SUBPROTOCOL}")
-        self._stream.upgraded()
+        self._frames.feed(self._stream.upgraded())
 
     def send(self, message: bytes) -> None:
-        self._outbox.put(ABNF.create_frame(message, ABNF.OPCODE_BINARY).format())
+        self._outbox.put(binary_frame(message, masked=True))
 
     def send_bytes(self, data: bytes) -> None:
         """Queue bytes that are a frame already."""
@@ -237,20 +226,31 @@ class DialledConnection(SocketConnection):
 
     @property
     def buffered(self) -> bool:
-        return self._stream.buffered
+        return self._frames.buffered
 
     def receive(self) -> bytes:
         try:
-            while True:
-                message = self._take(self._websocket.recv_frame())  # type: ignore[no-untyped-call]
-                if message is not None:
-                    return message
+            return self._next_message()
         except (websocket.WebSocketException, ValueError) as error:
             self.release()
             raise RemoteProtocolError(reason=str(error)) from error
         except CmdopError:
             self.release()
             raise
+
+    def _next_message(self) -> bytes:
+        while True:
+            frame = self._frames.next()
+            if frame is None:
+                self._frames.feed(self._receive_bytes())
+            elif isinstance(frame, OddFrame):
+                message = self._take(_parsed(frame))
+                if message is not None:
+                    return message
+            elif self._parts:
+                raise RemoteProtocolError(reason="a message within another one")
+            else:
+                return frame
 
     def _take(self, frame: ABNF) -> bytes | None:
         """What a frame completes: a message, or nothing yet."""
@@ -278,6 +278,18 @@ class DialledConnection(SocketConnection):
         said = reason.encode()[:120].decode("utf-8", "ignore").encode()
         formatted: bytes = ABNF.create_frame(struct.pack("!H", 1000) + said, ABNF.OPCODE_CLOSE).format()
         return formatted
+
+
+def _parsed(frame: OddFrame) -> ABNF:
+    """A frame as websocket-client understands it. Raises what it raises."""
+    rest = memoryview(frame.raw)
+
+    def read(size: int) -> bytes:
+        nonlocal rest
+        piece, rest = rest[:size], rest[size:]
+        return bytes(piece)
+
+    return websocket.frame_buffer(read, True).recv_frame()
 
 
 def _closing_reason(data: bytes) -> str:

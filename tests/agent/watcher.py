@@ -1,0 +1,100 @@
+"""A client's stream as a session sees it: remembers every record, and judges their order."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+from cmdop.agent.viewer import Viewer
+from cmdop.limits import WINDOW_MIN_BYTES
+from cmdop.winsize import Winsize
+from cmdop.wire.message import Message
+from cmdop.wire.record import RecordKind
+from cmdop.wire.session_messages import Ended
+from tests.agent.fake_pty import TIMEOUT_SECONDS
+
+_numbers = itertools.count(1)
+
+
+class Watcher:
+    """What a viewer's records go to. `viewer` is the client."""
+
+    def __init__(
+        self, window_bytes: int = WINDOW_MIN_BYTES, observer: bool = False, winsize: Winsize = Winsize(24, 80)
+    ) -> None:
+        self.viewer = Viewer(f"{next(_numbers):016x}", "anna", observer, winsize, self, window_bytes)
+        self.replay = bytearray()
+        self.output = bytearray()
+        self.starts: list[int] = []
+        """Offsets of the output records."""
+        self.acks: list[int] = []
+        self.told: list[Message] = []
+        self.finished = 0
+        self.mistakes: list[str] = []
+        self._congested = False
+        # Guards everything; told of every change.
+        self._change = threading.Condition()
+
+    # -- the stream, as the session sees it ---------------------------------------------------
+
+    def send_record(self, kind: int, offset: int, payload: bytes) -> None:
+        with self._change:
+            if kind == RecordKind.OUTPUT:
+                self._take_output(offset, payload)
+            elif kind == RecordKind.REPLAY:
+                if self.output:
+                    self.mistakes.append("replay after output")
+                self.replay += payload
+            elif kind == RecordKind.ACK:
+                self.acks.append(offset)
+            self._change.notify_all()
+
+    def _take_output(self, offset: int, payload: bytes) -> None:
+        if self.starts and offset != self.starts[0] + len(self.output):
+            self.mistakes.append(f"output at {offset} and not at {self.starts[0] + len(self.output)}")
+        if offset + len(payload) > self.viewer.credit.limit:
+            self.mistakes.append(f"output to {offset + len(payload)}, with credit to {self.viewer.credit.limit}")
+        if self.ended is not None:
+            self.mistakes.append("output after the end")
+        self.starts.append(offset)
+        self.output += payload
+
+    def send_control(self, message: Message) -> None:
+        with self._change:
+            self.told.append(message)
+            self._change.notify_all()
+
+    def finish(self) -> None:
+        with self._change:
+            self.finished += 1
+            self._change.notify_all()
+
+    @property
+    def congested(self) -> bool:
+        return self._congested
+
+    # -- what the test does -------------------------------------------------------------------
+
+    @congested.setter
+    def congested(self, value: bool) -> None:
+        self._congested = value
+
+    @property
+    def ended(self) -> Ended | None:
+        return next((message for message in self.told if isinstance(message, Ended)), None)
+
+    def until(self, condition: Callable[[Watcher], bool]) -> None:
+        with self._change:
+            came = self._change.wait_for(lambda: condition(self), TIMEOUT_SECONDS)
+            assert came, f"{len(self.output)} bytes, told {self.told}, {self.mistakes}"
+
+    def until_shown(self, size: int) -> bytes:
+        """The output, once it is that much."""
+        self.until(lambda watcher: len(watcher.output) >= size)
+        return bytes(self.output)
+
+    def until_finished(self) -> bytes:
+        """The whole output, once the stream was closed."""
+        self.until(lambda watcher: watcher.finished > 0)
+        return bytes(self.output)
