@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,8 @@ class Home:
 
         Raises HomeUnusable when the folder is read-only or the disk is full.
         """
+        import tempfile  # reading is what every start does, and that needs none of it
+
         folder = self.folder()
         scratch = None
         try:

@@ -15,7 +15,6 @@ rule that decides matches several machines, the query is ambiguous: none is gues
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -201,6 +200,7 @@ def _nearest(wanted: str, machines: Sequence[MachineRecord]) -> tuple[str, ...]:
 
 def _advice(match: Nothing, any_machines: bool) -> str:
     """What to type after a query that matched nothing."""
+
     if not any_machines:
         return "this workspace has no machines yet; on one of them, run: cmdop agent start"
     if match.too_short:

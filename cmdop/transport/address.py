@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -70,8 +69,10 @@ def parse_server(text: str) -> ServerAddress:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself, so that plain text stays on it."""
-    if host == "localhost":
+    if host in ("localhost", "127.0.0.1", "::1"):
         return True
+    import ipaddress  # seldom needed, and not cheap
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
