@@ -190,6 +190,8 @@ def _names(machine: MachineRecord) -> tuple[str, str]:
 
 
 def _nearest(wanted: str, machines: Sequence[MachineRecord]) -> tuple[str, ...]:
+    import difflib  # only for who mistyped
+
     spellings: dict[str, str] = {}
     for machine in machines:
         for name in (machine.name, machine.hostname):
