@@ -28,12 +28,17 @@ class CmdopError(Exception):
     def sentence(self) -> str:
         """What happened, to what; one sentence. A peer's own words where it sent any."""
         told: str | None = self.details.get("told")
-        return told or (type(self).__doc__ or "").format_map(_Known(self.details))
+        return _shown(told or (type(self).__doc__ or "").format_map(_Known(self.details)))
 
     @property
     def next_step(self) -> str:
         """What to type next, or an empty text."""
-        return self.hint.format_map(_Known(self.details))
+        return _shown(self.hint.format_map(_Known(self.details)))
+
+
+def _shown(text: str) -> str:
+    """A text without control characters, as it may hold what a peer said."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 class _Known(dict[str, Any]):
@@ -177,6 +182,13 @@ class RelayLost(CmdopError):
     code = "relay-lost"
     exit_status = 4
     hint = "the shell is kept for {grace_seconds} s: cmdop connect {host}"
+
+
+class RelayUntrusted(RelayUnreachable):
+    """the relay {server} is not to be trusted: {reason}"""
+
+    code = "relay-untrusted"
+    hint = "if you know whose certificate it is, set SSL_CERT_FILE to the file of its CA"
 
 
 class PlainTextRefused(CmdopError):
@@ -352,6 +364,13 @@ class EnrollmentRefused(CmdopError):
     code = "enrollment-refused"
     exit_status = 5
     hint = "use a key of its own workspace, or remove it from the other one: cmdop relay machine remove"
+
+
+class ModelUnusable(CmdopError):
+    """the terminal model cannot be used: {reason}"""
+
+    code = "model-unusable"
+    hint = "install it with: pip install pyghostty"
 
 
 class StoreUnusable(CmdopError):

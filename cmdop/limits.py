@@ -42,6 +42,24 @@ HANGUP_TO_KILL_SECONDS: Final = 2.0
 """From SIGHUP to SIGKILL when a session is ended."""
 UUID_PREFIX_MIN_CHARS: Final = 4
 
+# -- the terminal model behind replay ------------------------------------------------------
+REPLAY_MAX_BYTES: Final = 1 * MIB
+"""Scrollback and screen as drawn for a client that joins; the oldest lines are left out."""
+SCROLLBACK_LINES_MAX: Final = 10_000
+SCROLLBACK_MAX_BYTES: Final = 8 * MIB
+"""What the model's scrollback takes in memory."""
+MODEL_CELLS_MAX: Final = 1_000_000
+"""Rows times columns; a larger terminal is modelled with fewer rows."""
+SEQUENCE_MAX_BYTES: Final = 256 * KIB
+"""An unfinished control string is kept up to here, to be finished by live output."""
+ANSWERS_MAX_BYTES: Final = 64 * KIB
+"""Of a model to questions that nobody has read yet; further ones are lost."""
+MODEL_EARLY_BYTES: Final = 64 * KIB
+"""Output that is kept until it is known that a session needs its model."""
+MODEL_SNAPSHOT_MAX_BYTES: Final = 64 * MIB
+MODEL_TIMEOUT_SECONDS: Final = 5.0
+"""For one step of the model's process; past it the model is given up."""
+
 # -- flow control ------------------------------------------------------------------------
 WINDOW_MIN_BYTES: Final = 256 * KIB
 WINDOW_MAX_BYTES: Final = 8 * MIB

@@ -7,7 +7,8 @@ import pytest
 from cmdop.wire.relay_messages import Closed
 from cmdop.wire.session_messages import Refused
 from tests_e2e.conftest import User
-from tests_e2e.mock_relay import MACHINE, MACHINE_ID, MockRelay, machine, replace_record
+from tests_e2e.mock_machine import MACHINE, MACHINE_ID, machine, replace_record
+from tests_e2e.mock_relay import MockRelay
 from tests_e2e.timing import GIVE_UP_SECONDS
 
 BANNER = (

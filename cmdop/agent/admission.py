@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cmdop.agent.shell import Shell
 from cmdop.agent.shells import Shells
 from cmdop.agent.viewer import Viewer, Watching
+from cmdop.errors import RoleTooLow, SessionRefused
 from cmdop.limits import SESSION_TOKEN_SECONDS, WINDOW_MAX_BYTES
 from cmdop.winsize import Winsize
 from cmdop.wire.session_messages import AuthSuccess, Register
@@ -34,13 +35,25 @@ class Admission:
     def enter(self, wanted: Register, guest: Guest, stream: Watching) -> tuple[Shell, Viewer, bool]:
         """The session to attach to, a viewer for it, and whether the session is new.
 
-        Raises what `Shells.join_or_open` raises.
+        An observer never opens one, and nothing runs for it. Raises RoleTooLow, or what
+        `Shells.join_or_open` and `Shells.find` raise.
         """
-        shell, created = self._shells.join_or_open(wanted, guest.operator)
+        if guest.observer:
+            shell, created = self._watched(wanted), False
+        else:
+            shell, created = self._shells.join_or_open(wanted, guest.operator)
         winsize = Winsize(wanted.rows, wanted.cols).clamped()
         window_bytes = min(wanted.window_bytes, WINDOW_MAX_BYTES)
         viewer = Viewer(wanted.client_id, guest.operator, guest.observer, winsize, stream, window_bytes)
         return shell, viewer, created
+
+    def _watched(self, wanted: Register) -> Shell:
+        if wanted.new or wanted.command:
+            raise RoleTooLow(what="opening a session", needed="operator", role="observer")
+        shell = self._shells.find(wanted.session)
+        if shell is None:
+            raise SessionRefused(host="the machine", reason="it has no session to watch")
+        return shell
 
     def entered(self) -> None:
         """A client is attached: the grace stops, and the directory hears of it."""

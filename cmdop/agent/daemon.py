@@ -15,12 +15,12 @@ from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import LOG_FILE, open_private
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.process import CONTROL, LOCK, START_FILE
+from cmdop.agent.verdict import DIALLING, STARTING
 from cmdop.control import ask
 from cmdop.deadline import Deadline
 from cmdop.errors import AgentNotRunning, AgentRunning, CmdopError, HomeUnusable, TimedOut, from_peer
 from cmdop.home import Home
 
-STARTING: Final = "STARTING"
 FAILURE_FILE: Final = "agent-failure.json"
 """Why the last start in the background came to nothing."""
 PROGRAM: Final = (sys.executable, "-m", "cmdop")
@@ -124,7 +124,7 @@ def _detached() -> dict[str, Any]:
 
 
 def _first_status(home: Home, agent: subprocess.Popen[bytes], deadline: Deadline) -> dict[str, Any]:
-    """Its status once it is more than STARTING, or when the deadline has passed.
+    """Its status once it is more than STARTING, or has met trouble, or when the deadline has passed.
 
     The agent's end is waited for; in between it is asked, because who has just been
     started has no way yet to tell us.
@@ -134,7 +134,7 @@ def _first_status(home: Home, agent: subprocess.Popen[bytes], deadline: Deadline
             agent.wait(_ASK_AGAIN_SECONDS)
             raise _failure(home, agent.returncode)
         answer = status_of(home, agent.pid)
-        if answer is not None and answer.get("verdict") != STARTING:
+        if answer is not None and (answer.get("verdict") != STARTING or answer.get("reason") != DIALLING):
             return answer
         if deadline.passed:
             return answer or {"pid": agent.pid, "verdict": STARTING, "reason": "it does not answer yet"}

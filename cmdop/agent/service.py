@@ -6,6 +6,7 @@ import logging
 import shlex
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from cmdop import __version__
@@ -16,6 +17,7 @@ from cmdop.agent.options import AgentOptions
 from cmdop.agent.shells import Shells
 from cmdop.agent.stream import AgentStream
 from cmdop.agent.uplink import AgentUplink
+from cmdop.agent.verdict import DEGRADED, DIALLING, ONLINE, STARTING
 from cmdop.auth.keys import ApiKey, Role, bearer, parse_key
 from cmdop.errors import (
     CmdopError,
@@ -27,7 +29,7 @@ from cmdop.errors import (
     VersionMismatch,
 )
 from cmdop.home import Home
-from cmdop.limits import DEFAULT_SERVER, PROTOCOL_VERSION
+from cmdop.limits import BACKOFF_MAX_SECONDS, DEFAULT_SERVER, PROTOCOL_VERSION
 from cmdop.ptyhost.interface import Pty
 from cmdop.seal.noise import public_key
 from cmdop.transport.address import ServerAddress, parse_server
@@ -39,10 +41,11 @@ from cmdop.wire.session_messages import Register
 
 log = logging.getLogger("cmdop.agent")
 
-ONLINE, DEGRADED, STARTING = "ONLINE", "DEGRADED", "STARTING"
-
 _FATAL = (KeyRefused, NotEnrolled, RoleTooLow, VersionMismatch, PlainTextRefused)
 """On the first try nothing gets better by trying again."""
+
+_ENROLLING = (Role.AGENT.value, Role.ADMIN.value)
+"""The roles of keys that enrol a machine; a machine's own token counts as agent."""
 
 
 class AgentService:
@@ -61,7 +64,7 @@ class AgentService:
         self._stopping = threading.Event()
         self._uplink: AgentUplink | None = None
         self._started_at = time.monotonic()
-        self._verdict, self._reason = STARTING, "dialling the relay"
+        self._verdict, self._reason = STARTING, DIALLING
 
     def run(self) -> None:
         """Serve until `stop`. Raises KeyRefused, NotEnrolled, RoleTooLow and the like on the first try."""
@@ -101,7 +104,6 @@ class AgentService:
         return parse_server(named)
 
     def _connect_once(self, backoff: Backoff) -> None:
-        first_time = self._verdict == STARTING
         try:
             connection = dial(self._dialling())
             error = self._serve(connection, backoff)
@@ -109,13 +111,14 @@ class AgentService:
             error = refused
         if self._stopping.is_set():
             return
-        if isinstance(error, KeyRefused | NotEnrolled) and self._may_enrol_anew():
+        starting = self._verdict == STARTING
+        if starting and isinstance(error, KeyRefused | NotEnrolled) and self._may_enrol_anew():
             self._refused = self._enrolment
             log.warning("%s; enrolling anew", error.sentence)
             return
-        if first_time and self._verdict == STARTING and isinstance(error, _FATAL):
+        if starting and isinstance(error, _FATAL):
             raise error
-        self._verdict = STARTING if self._verdict == STARTING else DEGRADED
+        self._verdict = STARTING if starting else DEGRADED
         self._reason = error.sentence
         log.warning("%s", error.sentence)
 
@@ -127,13 +130,12 @@ class AgentService:
         if self._stopping.is_set():  # `stop` came before there was an uplink to close
             uplink.close("stopping", goodbye=True)
 
-        def welcomed(welcome: Welcome) -> None:
-            self._welcomed(welcome)
-            backoff.reset()
-
+        began = time.monotonic()
         try:
-            return uplink.serve(welcomed)
+            return uplink.serve(self._welcomed)
         finally:
+            if time.monotonic() - began >= BACKOFF_MAX_SECONDS:
+                backoff.reset()  # it held; a relay that only says Welcome is not dialled in a loop
             self._uplink = None
             self._shells.relay_is(False)
 
@@ -141,6 +143,8 @@ class AgentService:
         """The relay let this machine in; keep what it gave at enrolment."""
         if welcome.version != PROTOCOL_VERSION:
             raise VersionMismatch(peer=f"the relay {self._server.url}", theirs=welcome.version, ours=PROTOCOL_VERSION)
+        if welcome.role not in _ENROLLING:  # the relay may welcome before it has heard what we are
+            raise RoleTooLow(what="enrolling a machine", needed=Role.AGENT.value, role=welcome.role)
         if welcome.machine_token and self._key is not None:
             self._enrolment = self._enrol(self._key, welcome)
         self._verdict, self._reason = ONLINE, ""
@@ -159,6 +163,8 @@ class AgentService:
             observer_psk=key.machine_psk(Role.OBSERVER, machine_id),
         )
         enrolment.save(self._home)
+        self._key = None  # it would open every machine of the workspace
+        self._options = replace(self._options, api_key=None)
         return enrolment
 
     def _dialling(self) -> Dialling:

@@ -42,7 +42,7 @@ class Shells:
         Raises SessionGone, AmbiguousSession, SessionRefused or ShellUnusable.
         """
         if not wanted.new:
-            shell = self._find(wanted.session)
+            shell = self.find(wanted.session)
             if shell is not None:
                 return shell, False
         with self._change:
@@ -67,8 +67,11 @@ class Shells:
         pty.close()  # nobody would end the session any more
         raise SessionRefused(host="the machine", reason="its agent is stopping")
 
-    def _find(self, wanted: str) -> Shell | None:
-        """The live session of that id or unique prefix; the newest one when none is named."""
+    def find(self, wanted: str) -> Shell | None:
+        """The live session of that id or unique prefix; the newest one, if any, when none is named.
+
+        Raises SessionGone or AmbiguousSession.
+        """
         with self._change:
             if not wanted:
                 live = [shell for name, shell in self._shells.items() if name not in self._kill_at]

@@ -211,4 +211,7 @@ class AgentStream:
         if self._channel is not None:
             self.send_control(Refused(error.code, error.sentence[:500]))
         self.closed()
-        self._uplink.close_stream(self._id, error.code, "" if self._channel else error.sentence[:500])
+        if self._channel is None:
+            self._uplink.close_stream(self._id, error.code, error.sentence[:500])
+        else:
+            self._uplink.close_stream(self._id)  # why was said under the seal

@@ -90,6 +90,7 @@ class AgentUplink:
             raise from_peer(message.code or ConnectionClosed.code, message.reason)
         elif isinstance(message, Welcome):
             welcomed(message)
+            self.changed()  # a relay that was restarted knows of no sessions
 
     def _on_open(self, stream_id: int, message: Open) -> None:
         if stream_id == CONNECTION_STREAM or stream_id in self._streams:

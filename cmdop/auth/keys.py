@@ -37,6 +37,7 @@ KEY_ID_BYTES = 6
 RELAY_HALF_BYTES = 20
 SECRET_BYTES = 32
 _BODY_BYTES = 1 + KEY_ID_BYTES + RELAY_HALF_BYTES + SECRET_BYTES
+_TEXT_CHARS = (_BODY_BYTES + 4) // 3 * 4
 
 
 class Role(Enum):
@@ -108,14 +109,14 @@ def parse_key(text: str) -> ApiKey:
     text = text.strip()
     if not text.startswith(PREFIX):
         raise BadKey(reason=f"it does not begin with {PREFIX}")
+    if len(text) != len(PREFIX) + _TEXT_CHARS:
+        raise BadKey(reason="it is too short" if len(text) < len(PREFIX) + _TEXT_CHARS else "it is too long")
     if "+" in text or "/" in text:  # b64decode takes them for - and _
         raise BadKey(reason="it has characters that no key has")
     try:
         body = base64.b64decode(text[len(PREFIX) :], altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadKey(reason="it has characters that no key has") from error
-    if len(body) != _BODY_BYTES + 4:
-        raise BadKey(reason="it is too short" if len(body) < _BODY_BYTES + 4 else "it is too long")
     body, checksum = body[:-4], body[-4:]
     if checksum != _checksum(body) or body[0] not in _ROLES:
         raise BadKey(reason="a character is wrong somewhere (its checksum does not match)")

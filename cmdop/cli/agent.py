@@ -163,7 +163,7 @@ def _stop_on_signals(process: AgentProcess) -> None:
 
 
 def _tell_started(found: dict[str, Any]) -> None:
-    from cmdop.agent.daemon import STARTING
+    from cmdop.agent.verdict import STARTING
 
     runs = f"the agent runs (pid {found['pid']})"
     if found["verdict"] == STARTING:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 import click
 
 from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.options import api_key_option, home, json_option, server_option
-from cmdop.cli.progress import Banner, say
+from cmdop.cli.progress import Banner, raw_line_end, say
 from cmdop.errors import HostMissing, NotATerminal, UsageError
 from cmdop.home import Home
 
@@ -144,12 +145,14 @@ def connect(
         detach_keys,
         insecure,
     )
+    if list_machines and options.host is not None:
+        raise UsageError(reason="--list shows all machines; it takes no HOST")
     if list_machines:
         from cmdop.cli.connect_list import list_all
 
         return list_all(options)
     if options.host is None:
-        raise HostMissing() if options.no_interactive else NotATerminal(what="the picker")
+        raise HostMissing if options.no_interactive or sys.stdin.isatty() else NotATerminal(what="the picker")
     return attach(options)
 
 
@@ -187,11 +190,11 @@ def attach_with(options: ConnectOptions, credential: Credential, where: Home) ->
         if joined.ready.notice:
             say(f"[connect] {joined.ready.notice}")
         keys = options.detach_keys or "Ctrl-D"
-        say(f"[connect] attached — {keys} to disconnect, Ctrl-C forwards as SIGINT")
+        banner = f"[connect] attached — {keys} to disconnect, Ctrl-C forwards as SIGINT"
         machine = KeyMachine(leaving) if leaving is not None else KeyMachine()
         settle()
         attached = Attach(joined.stream, joined.ready, terminal, machine, options.read_only)
-        outcome = attached.run()
+        outcome = attached.run(lambda: say(banner, end=raw_line_end()))
         if terminal.is_tty and not attached.at_line_start:
             say("")
     finally:
@@ -215,6 +218,7 @@ def _report(outcome: object, options: ConnectOptions) -> int:
         return 128 + outcome.signal
     assert isinstance(outcome, Failed)
     say("[connect] disconnected")
+    outcome.error.details["host"] = options.host  # as it was typed
     raise outcome.error
 
 

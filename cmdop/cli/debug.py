@@ -6,8 +6,6 @@ import logging
 import os
 import sys
 import threading
-import traceback
-from datetime import UTC, datetime
 from typing import Final
 
 from cmdop.cli.options import home
@@ -18,6 +16,8 @@ FILE: Final = "debug.log"
 
 def note(error: BaseException) -> None:
     """Write an error's traceback down if that is wanted. It is being reported: never raises."""
+    import traceback
+
     _write("".join(traceback.format_exception(error)))
 
 
@@ -37,6 +37,8 @@ class _Notes(logging.Handler):
 def _write(text: str) -> None:
     if os.environ.get("CMDOP_DEBUG", "") in ("", "0"):
         return
+    from datetime import UTC, datetime
+
     try:
         with open(home().folder() / FILE, "a", encoding="utf-8", errors="backslashreplace", opener=_private) as log:
             log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {text}")

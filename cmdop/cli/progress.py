@@ -42,3 +42,8 @@ def say(text: str, end: str = "\n") -> None:
         if sys.stderr is not None:
             sys.stderr.write(printable(text) + end)
             sys.stderr.flush()
+
+
+def raw_line_end() -> str:
+    """What ends a line on stderr while the terminal is raw and turns no NL into CR NL."""
+    return "\r\n" if sys.stderr is not None and sys.stderr.isatty() else "\n"

@@ -143,7 +143,7 @@ def create_workspace(name: str, label: str, db: Path, as_json: bool) -> None:
 @json_option
 def list_workspaces(db: Path, as_json: bool) -> None:
     """List the workspaces."""
-    with closing(SqliteStore(db)) as store:
+    with closing(SqliteStore(db, create=False)) as store:
         rows = [
             {
                 "workspace": workspace.name,
@@ -183,7 +183,7 @@ def create_key(workspace_name: str, label: str, role: str, api_key: str | None, 
     """
     if not api_key:
         raise AdminKeyMissing(workspace=workspace_name)
-    with closing(SqliteStore(db)) as store:
+    with closing(SqliteStore(db, create=False)) as store:
         made = admin.create_key(store, parse_key(api_key), workspace_name, label, Role(role), time.time())
     _print_new_key(made, workspace_name, label, as_json)
 
@@ -194,7 +194,7 @@ def create_key(workspace_name: str, label: str, role: str, api_key: str | None, 
 @json_option
 def list_keys(workspace_name: str | None, db: Path, as_json: bool) -> None:
     """List the keys, masked."""
-    with closing(SqliteStore(db)) as store:
+    with closing(SqliteStore(db, create=False)) as store:
         rows = [_key_row(record) for record in store.keys(workspace_name)]
     _print_rows(rows, as_json)
 
@@ -211,7 +211,7 @@ def revoke_key(key_id: str, db: Path, as_json: bool) -> None:
     """
     from cmdop.relay.control import tell_key_revoked
 
-    with closing(SqliteStore(db)) as store:
+    with closing(SqliteStore(db, create=False)) as store:
         record, admins_left = admin.revoke_key(store, key_id, time.time())
     closed = tell_key_revoked(db, record.key_id)
     if as_json:
@@ -238,7 +238,7 @@ def list_machines(workspace_name: str | None, db: Path, as_json: bool) -> None:
     """List the enrolled machines."""
     from cmdop.relay.control import ask_online
 
-    with closing(SqliteStore(db)) as store:
+    with closing(SqliteStore(db, create=False)) as store:
         enrolled = store.machines(workspace_name)
     online = ask_online(db)
     if as_json:
@@ -260,7 +260,7 @@ def remove_machine(machine_id: str, db: Path, as_json: bool) -> None:
     """
     from cmdop.relay.control import tell_machine_removed
 
-    with closing(SqliteStore(db)) as store:
+    with closing(SqliteStore(db, create=False)) as store:
         row = admin.remove_machine(store, machine_id)
     closed = tell_machine_removed(db, row.machine_id)
     if as_json:

@@ -24,8 +24,9 @@ from cmdop.client.link import MachineStream
 from cmdop.client.outcome import Detached, Failed, Killed, Outcome, SessionEnded
 from cmdop.client.poll import wait_for
 from cmdop.client.show import Show
-from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, TimedOut, from_peer
+from cmdop.errors import CmdopError, ConnectionClosed, RelayLost, RemoteProtocolError, TimedOut, from_peer
 from cmdop.limits import (
+    GRACE_SECONDS,
     INPUT_BACKLOG_MAX_BYTES,
     KEY_HOLD_SECONDS,
     LINK_DEAD_SECONDS,
@@ -70,13 +71,17 @@ class Attach:
         """Whether the cursor is most likely at the beginning of a line."""
         return self._show.at_line_start
 
-    def run(self) -> Outcome:
-        """Attach until something ends it, with the terminal put back. On the main thread."""
+    def run(self, attached: Callable[[], None]) -> Outcome:
+        """Attach until something ends it, with the terminal put back. On the main thread.
+
+        `attached` is called once the terminal is raw, so that the keys mean what it says.
+        """
         outcome: Outcome = Failed(ConnectionClosed(reason="the attach was abandoned"))
         shower = threading.Thread(target=self._relay_to_stdout, name="relay->stdout", daemon=True)
         typist = threading.Thread(target=self._stdin_to_relay, name="stdin->relay", daemon=True)
         with self._terminal.raw(), self._signals():
             try:
+                attached()
                 shower.start()
                 typist.start()
                 outcome = self._wait()
@@ -136,11 +141,21 @@ class Attach:
         """Whatever ends a thread ends the attach: nobody is left in front of a dead terminal."""
         try:
             pump()
+        except (ConnectionClosed, TimedOut) as error:
+            self._events.put(Failed(self._lost(error)))
         except CmdopError as error:
             self._events.put(Failed(error))
         except Exception as error:  # noqa: BLE001 - a thread must not die alone
             _LOG.exception("%s died", threading.current_thread().name)
             self._events.put(Failed(CmdopError(reason=repr(error))))
+
+    def _lost(self, error: CmdopError) -> RelayLost:
+        return RelayLost(
+            server=self._stream.connection.remote,
+            reason=error.details.get("reason") or error.sentence,
+            grace_seconds=round(GRACE_SECONDS),
+            host=self._stream.about.host,
+        )
 
     def _pump_out(self) -> None:
         connection = self._stream.connection
@@ -151,16 +166,18 @@ class Attach:
                 return
             out_fd = self._show_fd()
             blind = self._show.pending and out_fd is None
-            readable, writable = connection.buffered, False
+            listening = self._ended is None  # nothing that counts comes behind the end
+            readable, writable = listening and connection.buffered, False
             if not readable:
-                readable, writable = wait_for(connection, out_fd, 0 if blind else PING_INTERVAL_SECONDS / 2)
+                timeout_seconds = 0 if blind else PING_INTERVAL_SECONDS / 2
+                readable, writable = wait_for(connection if listening else None, out_fd, timeout_seconds)
             now = time.monotonic()
             if readable:
                 heard_at = now
                 self._take(self._stream.receive())
-            elif now - heard_at >= LINK_DEAD_SECONDS:
+            elif listening and now - heard_at >= LINK_DEAD_SECONDS:
                 raise TimedOut(what="the relay", seconds=LINK_DEAD_SECONDS)
-            elif now - max(heard_at, asked_at) >= PING_INTERVAL_SECONDS:
+            elif listening and now - max(heard_at, asked_at) >= PING_INTERVAL_SECONDS:
                 asked_at = now
                 self._stream.ping()
             if self._show.pending and (writable or blind or readable):
@@ -220,7 +237,7 @@ class Attach:
         that a terminal would send (VEOF); a session of somebody else is only left.
         """
         self._type(self._keys.flush().forward + self._keys.finish())
-        if self._created and not self._terminal.is_tty:
+        if self._created and not self._read_only and not self._terminal.is_tty:
             self._type(b"\x04")
         else:
             self._events.put(Detached())

@@ -18,6 +18,7 @@ from cmdop.auth.keys import ApiKey, Role
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,
+    KeyRefused,
     MachineOffline,
     RemoteProtocolError,
     TimedOut,
@@ -213,7 +214,10 @@ def closed_error(message: Closed, host: str) -> CmdopError:
     """What a Closed means to the user."""
     if message.code == MachineOffline.code:
         return MachineOffline(name=host, last_heard=message.reason)
-    return from_peer(message.code or ConnectionClosed.code, message.reason, host=host)
+    if message.code == KeyRefused.code:
+        return from_peer(message.code, f"the relay refused this key: {message.reason}")
+    code = "" if message.code == ConnectionClosed.code else message.code
+    return from_peer(code, message.reason or ("" if code else "the other end closed it"), host=host, needed="operator")
 
 
 def _control(stream: int, message: Message) -> bytes:

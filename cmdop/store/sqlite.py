@@ -71,14 +71,15 @@ ON CONFLICT (machine_id) DO UPDATE SET
 
 
 class SqliteStore(Store):
-    """The records in the file `path`, which is made if need be, its folder too.
+    """The records in the file `path`; with `create` it is made if need be, its folder too.
 
     Raises StoreUnusable when the file is no database, was written by a newer cmdop, or
     cannot be read and written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
+        self._create = create
         # Guards the one connection, and a transaction on it from begin to end. SQLite
         # blocks on the disk under it: that is what it is for, and nobody who forwards
         # frames ever takes it.
@@ -174,8 +175,9 @@ class SqliteStore(Store):
 
     def _open(self) -> sqlite3.Connection:
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            if self._create:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | (os.O_CREAT if self._create else 0), 0o600))
             os.chmod(self.path, 0o600)
         except OSError as error:
             raise StoreUnusable(path=self.path, reason=error.strerror or str(error)) from error

@@ -33,7 +33,18 @@ assert sys.platform != "win32"
 _GONE = frozenset((errno.EIO, errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ENODEV, errno.ECONNRESET))
 _FULL = frozenset((errno.EAGAIN, errno.EWOULDBLOCK))
 
-_END_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_HARMLESS = {"SIGCHLD", "SIGCLD", "SIGURG", "SIGWINCH", "SIGINFO", "SIGPIPE", "SIGXFSZ"}
+"""Ignored by default (signal(7)), the last two by Python."""
+_JOB_CONTROL = {"SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCONT"}
+_BEYOND_HELP = {"SIGKILL", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL"}
+"""Cannot be caught, or tell that the interpreter itself is broken."""
+
+
+def _end_signals() -> list[int]:
+    """Every signal that would end the process with the terminal left raw."""
+    spared = {getattr(signal, name, None) for name in _HARMLESS | _JOB_CONTROL | _BEYOND_HELP}
+    return sorted(number for number in signal.valid_signals() if number not in spared)
+
 
 _ARE_YOU_THERE = b"\x1b[5n"
 _HERE = re.compile(rb"\x1b\[[03]n")
@@ -156,7 +167,7 @@ class PosixTerminal(Terminal):
         return handled([signal.SIGWINCH], lambda _number: callback(), keep_ignored=False)
 
     def on_end(self, callback: Callable[[int], None]) -> AbstractContextManager[None]:
-        return handled(_END_SIGNALS, callback, keep_ignored=True)
+        return handled(_end_signals(), callback, keep_ignored=True)
 
     def drain_input(self, answers_due: bool = False) -> None:
         with contextlib.suppress(OSError, ValueError, TerminalGone, termios.error):

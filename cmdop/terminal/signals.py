@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 
 @contextlib.contextmanager
-def handled(numbers: Sequence[signal.Signals], callback: Callable[[int], None], keep_ignored: bool) -> Iterator[None]:
+def handled(numbers: Sequence[int], callback: Callable[[int], None], keep_ignored: bool) -> Iterator[None]:
     """Call back with a signal's number while the block runs, then as before.
 
     On the main thread only (signal.signal raises ValueError elsewhere). With

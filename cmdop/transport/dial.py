@@ -25,6 +25,7 @@ from cmdop.errors import (
     KeyRefused,
     PlainTextRefused,
     RelayUnreachable,
+    RelayUntrusted,
     RemoteProtocolError,
 )
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, DIAL_TIMEOUT_SECONDS, DIRECTORY_MAX_BYTES, KIB, SUBPROTOCOL
@@ -72,7 +73,8 @@ def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> Dialled
             sock.close()
         if isinstance(error, CmdopError) and not isinstance(error, ConnectionClosed | RemoteProtocolError):
             raise
-        raise RelayUnreachable(server=server.url, reason=_reason(error, timeout_seconds)) from error
+        kind = RelayUntrusted if isinstance(error, ssl.SSLCertVerificationError) else RelayUnreachable
+        raise kind(server=server.url, reason=_reason(error, timeout_seconds)) from error
 
 
 def _start_tls(to: Dialling, sock: socket.socket, deadline: Deadline) -> Tls | None:

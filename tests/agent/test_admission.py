@@ -1,0 +1,64 @@
+"""Who gets into which session, and what a client may say about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cmdop.agent.admission import Guest
+from cmdop.errors import SessionGone
+from cmdop.limits import SESSION_TOKEN_SECONDS, WINDOW_MAX_BYTES
+from tests.agent.knocking import Machine, register
+from tests.agent.watcher import Watcher
+
+ANNA = Guest("anna", observer=False)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    machine = Machine()
+    yield machine
+    machine.shells.close()
+
+
+def test_every_success_has_a_token_of_its_own(machine: Machine) -> None:
+    one, two = machine.admission.success(), machine.admission.success()
+    assert one.session_token != two.session_token
+    assert len(bytes.fromhex(one.session_token)) == 32
+    assert one.ttl_seconds == SESSION_TOKEN_SECONDS
+
+
+def test_a_guest_becomes_a_viewer_of_the_session(machine: Machine) -> None:
+    stream = Watcher()
+    shell, viewer, created = machine.admission.enter(register(rows=5, cols=6, client_id="a" * 16), ANNA, stream)
+    assert created
+    assert shell.opened.operator == "anna"
+    assert (viewer.client_id, viewer.operator, viewer.observer) == ("a" * 16, "anna", False)
+    assert viewer.winsize == (5, 6)
+    assert viewer.stream is stream
+    _, observer, created = machine.admission.enter(register(), Guest("ben", observer=True), stream)
+    assert not created
+    assert observer.observer
+
+
+@pytest.mark.parametrize(("asked", "got"), [(0, 0), (5, 5), (2**53, WINDOW_MAX_BYTES)])
+def test_no_window_is_larger_than_the_largest(machine: Machine, asked: int, got: int) -> None:
+    _, viewer, _ = machine.admission.enter(register(window_bytes=asked), ANNA, Watcher())
+    assert viewer.window_bytes == got
+
+
+def test_who_leaves_is_no_longer_attached_and_twice_is_quiet(machine: Machine) -> None:
+    shell, viewer, _ = machine.admission.enter(register(), ANNA, Watcher())
+    with viewer.pumping:
+        shell.attach(viewer, created=True)
+    machine.admission.entered()
+    assert machine.shells.summaries()[0].clients == 1
+    machine.admission.leave(shell, viewer)
+    machine.admission.leave(shell, viewer)
+    assert machine.shells.summaries()[0].clients == 0
+
+
+def test_a_session_that_is_not_there_is_gone(machine: Machine) -> None:
+    with pytest.raises(SessionGone):
+        machine.admission.enter(register(session="0123"), ANNA, Watcher())

@@ -1,0 +1,207 @@
+"""Output on its way to the terminal: in order, once, granted as it is written, and undone."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmdop.client.show import Show
+from cmdop.errors import RemoteProtocolError, TerminalGone
+from cmdop.limits import STDOUT_PIECE_BYTES, WINDOW_MIN_BYTES
+from cmdop.session.credit import ReceiveWindow
+
+TIMEOUT_SECONDS = 10.0
+
+
+class Screen:
+    """A terminal that takes as much as it is told to; None is everything."""
+
+    def __init__(self, room: int | None = None, blind: bool = False) -> None:
+        self.room, self.poll_fd = room, None if blind else 1
+        self.shown = b""
+        self.shown_bytes = 0
+        self.writes: list[int] = []
+
+    def try_write(self, data: bytes | memoryview) -> int:
+        taken = len(data) if self.room is None else min(self.room, len(data))
+        if self.room is not None:
+            self.room -= taken
+        self.writes.append(len(data))
+        self.shown += bytes(data[: min(taken, 1000)])
+        self.shown_bytes += taken
+        return taken
+
+
+def show_on(screen: Screen, offset: int = 0) -> Show:
+    window = ReceiveWindow(offset)
+    window.first_grant()
+    return Show(screen, offset, window, 0.001)
+
+
+def test_output_and_replay_are_shown_in_the_order_they_came() -> None:
+    screen = Screen()
+    show = show_on(screen, 7)
+    show.put_replay(b"old ")
+    show.put_output(7, b"new ")
+    show.put_output(11, b"newer")
+    assert show.pending
+    show.write()
+    assert screen.shown == b"old new newer"
+    assert not show.pending
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50)), st.lists(st.integers(0, 60)), st.booleans())
+def test_every_byte_is_shown_once_however_little_the_terminal_takes(
+    pieces: list[bytes], rooms: list[int], blind: bool
+) -> None:
+    screen = Screen(0, blind)
+    show = show_on(screen)
+    offset = 0
+    for piece in pieces:
+        show.put_output(offset, piece)
+        offset += len(piece)
+    for room in rooms:
+        screen.room = room
+        show.write()
+    screen.room = None
+    while show.pending:
+        show.write()
+    assert screen.shown == b"".join(pieces)
+
+
+def test_no_more_is_granted_than_was_written() -> None:
+    screen = Screen(0)
+    show = show_on(screen)
+    dice = random.Random(1)
+    limit, offset = WINDOW_MIN_BYTES, 0
+    for _ in range(300):
+        size = min(limit - offset, dice.randrange(1, 60_000))
+        if size:
+            show.put_output(offset, bytes(size))
+            offset += size
+        screen.room = dice.randrange(100_000)
+        granted = show.write()
+        if granted is not None:
+            assert granted > limit
+            assert granted <= screen.shown_bytes + show._window.window_bytes
+            limit = granted
+    assert offset > 10 * WINDOW_MIN_BYTES
+
+
+def test_replay_needs_no_credit_and_earns_none() -> None:
+    show = show_on(Screen())
+    for _ in range(10):
+        show.put_replay(bytes(60_000))
+    assert show.write() is None
+
+
+@pytest.mark.parametrize("offset", [0, 4, 6, 2**62])
+def test_a_gap_and_an_overlap_are_refused(offset: int) -> None:
+    show = show_on(Screen())
+    show.put_output(0, b"12345")
+    with pytest.raises(RemoteProtocolError, match="5 was next"):
+        show.put_output(offset, b"x")
+
+
+def test_more_than_was_granted_is_refused() -> None:
+    show = show_on(Screen(0))
+    show.put_output(0, bytes(WINDOW_MIN_BYTES))
+    with pytest.raises(RemoteProtocolError, match="credit"):
+        show.put_output(WINDOW_MIN_BYTES, b"x")
+
+
+def test_what_cannot_say_whether_it_blocks_gets_one_small_piece_at_a_time() -> None:
+    screen = Screen(blind=True)
+    show = show_on(screen)
+    show.put_output(0, bytes(3 * STDOUT_PIECE_BYTES))
+    for pieces in (1, 2, 3):
+        show.write()
+        assert screen.writes == [STDOUT_PIECE_BYTES] * pieces
+    assert not show.pending
+
+
+def test_the_opening_comes_before_everything_else_and_whole() -> None:
+    screen = Screen(3)
+    show = show_on(screen)
+    show.put_opening()
+    show.put_output(0, b"text")
+    show.write()
+    assert screen.shown == b"\x1b[2"
+    screen.room = None
+    show.write()
+    assert screen.shown == b"\x1b[22;0ttext"
+
+
+def test_only_the_modes_that_the_terminal_took_are_undone() -> None:
+    screen = Screen(8)
+    show = show_on(screen)
+    show.put_output(0, b"\x1b[?1049h\x1b[?1000h")
+    show.write()
+    undo = show.stop(1.0)
+    assert b"\x1b[?1049l" in undo
+    assert b"1000" not in undo
+
+
+def test_after_the_stop_nothing_is_written() -> None:
+    screen = Screen()
+    show = show_on(screen)
+    show.put_opening()
+    show.put_output(0, b"too late")
+    show.stop(1.0)
+    show.write()
+    assert screen.shown == b""
+
+
+def test_the_stop_waits_for_a_write_that_is_under_way_but_not_for_ever() -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Stuck(Screen):
+        def try_write(self, data: bytes | memoryview) -> int:
+            writing.set()
+            assert go_on.wait(TIMEOUT_SECONDS)
+            return super().try_write(data)
+
+    show = show_on(Stuck())
+    show.put_output(0, b"x")
+    writer = threading.Thread(target=show.write, daemon=True)
+    writer.start()
+    assert writing.wait(TIMEOUT_SECONDS)
+    show.stop(0.01)
+    go_on.set()
+    writer.join(TIMEOUT_SECONDS)
+    assert not writer.is_alive()
+
+
+def test_at_line_start_is_after_a_line_feed_or_nothing_at_all() -> None:
+    show = show_on(Screen())
+    assert show.at_line_start
+    show.put_output(0, b"$ ")
+    show.write()
+    assert not show.at_line_start
+    show.put_output(2, b"ls\r\n")
+    show.write()
+    assert show.at_line_start
+
+
+def test_a_question_makes_answers_due() -> None:
+    show = show_on(Screen())
+    assert not show.answers_due
+    show.put_output(0, b"\x1b[6n")
+    show.write()
+    assert show.answers_due
+
+
+def test_a_terminal_that_is_gone_is_told_to_who_writes() -> None:
+    class Gone(Screen):
+        def try_write(self, data: bytes | memoryview) -> int:
+            raise TerminalGone(reason="it hung up")
+
+    show = show_on(Gone())
+    show.put_output(0, b"x")
+    with pytest.raises(TerminalGone):
+        show.write()
+    assert show.stop(1.0) == b""

@@ -1,0 +1,213 @@
+"""Listening and the upgrade, as the accepting end sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+
+import pytest
+
+from cmdop.errors import (
+    AddressInUse,
+    ConnectionClosed,
+)
+from cmdop.transport.accept import HttpAnswer, Listener, UpgradeRequest
+from tests.transport.ends import (
+    PATIENCE_SECONDS,
+    UNIT_SECONDS,
+    Authority,
+    in_thread,
+    listening,
+    read_all,
+    two_ends,
+    upgrade_request,
+    welcome_everybody,
+)
+
+
+def refuse(request: UpgradeRequest) -> HttpAnswer:
+    return HttpAnswer(401, "key-refused: it was revoked\n", {"Content-Type": "text/plain"})
+
+
+def test_the_request_is_shown_to_who_decides() -> None:
+    seen: list[UpgradeRequest] = []
+    with two_ends(seen.append):
+        assert seen[0].path == "/v1"
+        assert seen[0].headers["authorization"] == "Bearer key.a.00"
+        assert seen[0].headers["sec-websocket-protocol"] == "cmdop.v1"
+        assert "origin" not in seen[0].headers
+        assert seen[0].remote.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+        b"GET / HTTP/1.1\r\n",
+        b"\r\n\r\n",
+        b"GET /v1 HTTP/1.1\r\nHost: x\r\n" + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"".join([b"GET /v1 HTTP/1.1\r\n", *(b"X-%d: y\r\n" % number for number in range(1000)), b"\r\n"]),
+        upgrade_request(protocol=""),
+        upgrade_request(protocol="chat"),
+        b"GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"",
+    ],
+    ids=[
+        "TLS",
+        "half",
+        "empty lines",
+        "long line",
+        "many lines",
+        "no subprotocol",
+        "other subprotocol",
+        "no upgrade",
+        "nothing",
+    ],
+)
+def test_who_is_no_client_of_ours_becomes_no_connection(request_bytes: bytes) -> None:
+    with listening() as listener:
+        arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody))
+        with socket.create_connection(listener.address, PATIENCE_SECONDS) as client:
+            with contextlib.suppress(OSError):  # it may hang up before all of it was sent
+                client.sendall(request_bytes)
+                client.shutdown(socket.SHUT_WR)
+            read_all(client)
+            assert arriving.result(PATIENCE_SECONDS) is None
+
+
+def test_an_answer_over_http_arrives_whole() -> None:
+    health = HttpAnswer(200, "ok\n", {"Content-Type": "text/plain", "Cache-Control": "no-store"})
+    with listening() as listener:
+        arriving = in_thread(lambda: listener.accept().upgrade(lambda request: health))
+        with socket.create_connection(listener.address, PATIENCE_SECONDS) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = read_all(client)
+        assert arriving.result(PATIENCE_SECONDS) is None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body == b"ok\n"
+    assert head.lower().count(b"content-type:") == 1
+    assert b"Cache-Control: no-store" in head
+
+
+def test_an_arrival_that_says_nothing_is_let_go_in_time() -> None:
+    with listening() as listener:
+        arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody, timeout_seconds=UNIT_SECONDS / 20))
+        with socket.create_connection(listener.address, PATIENCE_SECONDS) as client:
+            assert arriving.result(PATIENCE_SECONDS) is None
+            assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_arrival_that_sends_a_byte_at_a_time_gets_no_more_time(secure: bool, authority: Authority) -> None:
+    trickle = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" if secure else upgrade_request()
+    with listening(authority.server if secure else None) as listener:
+        timeout_seconds = UNIT_SECONDS / 5
+        arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody, timeout_seconds=timeout_seconds))
+        with socket.create_connection(listener.address, PATIENCE_SECONDS) as client:
+            gap = threading.Event()
+            for byte in trickle:
+                try:
+                    client.sendall(bytes([byte]))
+                except OSError:
+                    break
+                gap.wait(timeout_seconds / 4)
+            assert arriving.result(PATIENCE_SECONDS) is None
+
+
+def test_who_decides_may_fail_and_no_descriptor_stays() -> None:
+    def fail(request: UpgradeRequest) -> HttpAnswer | None:
+        raise LookupError("the records are gone")
+
+    with listening() as listener:
+        arriving = in_thread(lambda: listener.accept().upgrade(fail))
+        with socket.create_connection(listener.address, PATIENCE_SECONDS) as client:
+            client.sendall(upgrade_request())
+            assert isinstance(arriving.exception(PATIENCE_SECONDS), LookupError)
+            assert client.recv(1) == b""
+
+
+def test_a_request_that_comes_with_the_end_of_the_tls_handshake_is_seen(authority: Authority) -> None:
+    """Both in one segment: the server has the request before it reads the socket again."""
+    import ssl
+
+    context = ssl.create_default_context(cafile=str(authority.ca_file))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with listening(authority.server) as listener:
+        arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody))
+        with socket.create_connection(listener.address, PATIENCE_SECONDS) as client:
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            client.sendall(outgoing.read())
+            while True:
+                incoming.write(client.recv(65536))
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    continue
+            tls.write(upgrade_request())
+            client.sendall(outgoing.read())
+            accepted = arriving.result(PATIENCE_SECONDS)
+            assert accepted is not None
+            accepted.release()
+
+
+# -- listening --------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_in_use_is_one_sentence() -> None:
+    with listening() as listener:
+        host, port = listener.address
+        with pytest.raises(AddressInUse) as refused:
+            Listener(host, port)
+        assert f"{host}:{port}" in refused.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 70_000), ("192.0.2.1", 0), ("a..b", 0)]
+)
+def test_an_address_that_is_not_ours_is_one_sentence(host: str, port: int) -> None:
+    with pytest.raises(AddressInUse):
+        Listener(host, port)
+
+
+def test_closing_wakes_accept_and_twice_is_quiet() -> None:
+    with listening() as listener:
+        accepting = in_thread(listener.accept)
+        listener.close()
+        assert isinstance(accepting.exception(PATIENCE_SECONDS), ConnectionClosed)
+        listener.close()
+
+
+def test_a_listener_without_descriptors_turns_one_away_and_goes_on() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with listening() as listener:
+        client, next_client = socket.socket(), socket.socket()
+        for sock in (client, next_client):
+            sock.settimeout(PATIENCE_SECONDS)
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+        hoard = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, hard))
+        try:
+            while True:
+                try:
+                    hoard.append(os.open(os.devnull, os.O_RDONLY))
+                except OSError:
+                    break
+            client.connect(listener.address)
+            accepting = in_thread(listener.accept)
+            assert client.recv(1) == b"", "it was turned away"
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in hoard:
+                os.close(descriptor)
+        next_client.connect(listener.address)
+        accepting.result(PATIENCE_SECONDS).close()
+        client.close()
+        next_client.close()
