@@ -48,4 +48,4 @@ def _wraps(rows: list[Row], at: int, cols: int) -> bool:
     if at + 1 >= len(rows) or not rows[at].wraps:
         return False
     following = rows[at + 1]
-    return following.continues and following.count > 0 and rows[at].page.cols == following.page.cols == cols
+    return following.continues and following.used > 0 and rows[at].page.cols == following.page.cols == cols

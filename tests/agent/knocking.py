@@ -172,5 +172,5 @@ class Client:
         if refused:
             assert reason == ""  # the relay does not learn it
             assert code == ""  # nor what kind of refusal it was
-            return code, refused[0].reason
+            return refused[0].code, refused[0].reason
         return code, reason

@@ -158,10 +158,20 @@ def test_an_observer_sees_and_may_not_type(machine: Machine) -> None:
 
 
 def test_who_asked_only_to_read_may_not_type_either(machine: Machine) -> None:
+    machine.enter()
     client = machine.enter(read_only=True)
     client.send(RecordKind.INPUT, 0, b"x")
     assert client.until_closed()[0] == "role-too-low"
     assert machine.ptys[0].typed == b""
+
+
+@pytest.mark.parametrize("wish", [{}, {"new": True}, {"command": ("sh", "-c", "id")}, {"session": "0" * 16}])
+def test_an_observer_opens_no_session_and_runs_nothing(machine: Machine, wish: dict[str, Any]) -> None:
+    client = machine.knock(role="observer")
+    client.shake()
+    client.say(register(**wish))
+    assert client.until_closed()[0] in ("role-too-low", "session-refused", "session-gone")
+    assert machine.ptys == []
 
 
 def test_another_version_is_told_which(machine: Machine) -> None:

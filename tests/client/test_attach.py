@@ -291,7 +291,7 @@ def test_a_lost_connection_is_a_failure(attached: Attached) -> None:
     [
         ("", "", "lost the relay memory:a: the other end closed it"),
         ("connection-closed", "it fell silent", "lost the relay memory:a: it fell silent"),
-        ("key-refused", "it was revoked", "it was revoked"),
+        ("key-refused", "it was revoked", "the relay refused this key: it was revoked"),
         ("machine-offline", "last heard 3 s ago", 'machine "prod" is offline'),
         ("timed-out", "it said no Hello", "lost the relay memory:a: it said no Hello"),
         ("timed-out", "", "lost the relay memory:a: ? did not answer within ? s"),

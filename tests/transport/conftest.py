@@ -19,7 +19,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _nothing_is_left() -> Iterator[None]:
     """No test leaves a descriptor or a thread behind."""
     descriptors, threads = open_descriptors(), set(threading.enumerate())

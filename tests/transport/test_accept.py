@@ -26,9 +26,7 @@ from tests.transport.ends import (
     welcome_everybody,
 )
 
-
-def refuse(request: UpgradeRequest) -> HttpAnswer:
-    return HttpAnswer(401, "key-refused: it was revoked\n", {"Content-Type": "text/plain"})
+pytestmark = pytest.mark.usefixtures("_nothing_is_left")
 
 
 def test_the_request_is_shown_to_who_decides() -> None:

@@ -32,6 +32,9 @@ from tests.transport.ends import (
     welcome_everybody,
 )
 
+pytestmark = pytest.mark.usefixtures("_nothing_is_left")
+
+
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 NOT_OURS = {
     "a text message": (TEXT, b"hello", True),

@@ -15,6 +15,7 @@ from cmdop.errors import (
     PlainTextRefused,
     RelayUnreachable,
 )
+from cmdop.transport.accept import HttpAnswer, UpgradeRequest
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.dial import Dialling, dial
 from tests.transport.ends import (
@@ -28,6 +29,12 @@ from tests.transport.ends import (
     welcome_everybody,
     where,
 )
+
+pytestmark = pytest.mark.usefixtures("_nothing_is_left")
+
+
+def refuse(request: UpgradeRequest) -> HttpAnswer:
+    return HttpAnswer(401, "key-refused: it was revoked\n", {"Content-Type": "text/plain"})
 
 
 def dialled_against(answer: bytes, timeout_seconds: float = PATIENCE_SECONDS) -> CmdopError:
