@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from cmdop.cli.output import printable
+
+_PATIENCE_SECONDS = 0.1
+"""How long a word to the user may wait for a terminal that takes nothing."""
 
 
 class _Line:
@@ -37,11 +42,21 @@ class Silent:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """One line of text on stderr at once; a stderr that is gone is nobody's problem."""
+    """One line of text on stderr at once; one that is gone, or takes nothing, is nobody's problem."""
     with suppress(OSError, ValueError):
-        if sys.stderr is not None:
+        if sys.stderr is not None and _takes_something(sys.stderr.fileno()):
             sys.stderr.write(printable(text) + end)
             sys.stderr.flush()
+
+
+def _takes_something(fd: int) -> bool:
+    """Whether a write would not hang: a terminal that was stopped with Ctrl-S takes nothing."""
+    if not os.isatty(fd):
+        return True
+    try:
+        return bool(select.select([], [fd], [], _PATIENCE_SECONDS)[1])
+    except (OSError, ValueError):  # there is no select for consoles on Windows
+        return True
 
 
 def raw_line_end() -> str:

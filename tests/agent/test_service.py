@@ -14,9 +14,9 @@ from cmdop.agent.options import AgentOptions
 from cmdop.agent.service import AgentService
 from cmdop.auth.credentials import Credential
 from cmdop.auth.keys import ApiKey, Role
+from cmdop.cli.progress import Silent
 from cmdop.client.connect import Joined, Progress, TerminalAbout, Wanted, join_session
 from cmdop.client.run import collect
-from cmdop.cli.progress import Silent
 from cmdop.errors import BadKey, CmdopError, KeyRefused, MachineOffline, NotEnrolled, RoleTooLow, VersionMismatch
 from cmdop.home import Home
 from cmdop.limits import BACKOFF_MAX_SECONDS

@@ -16,7 +16,7 @@ from cmdop.errors import RemoteProtocolError, SessionRefused
 from cmdop.limits import CLIENTS_PER_SESSION_MAX, INPUT_WINDOW_BYTES, KIB, OFFSET_MAX, RING_BYTES
 from cmdop.ptyhost.factory import open_pty
 from cmdop.ptyhost.interface import ShellCommand
-from cmdop.winsize import Winsize
+from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 from cmdop.wire.session_messages import Ended, Ready
 from tests.agent.fake_pty import TIMEOUT_SECONDS, FakePty
 from tests.agent.watcher import Watcher
@@ -45,7 +45,7 @@ class Session:
         self.shell.pump(watcher.viewer)
         return ready
 
-    def watch(self, window_bytes: int = ENOUGH, observer: bool = False, winsize: Winsize = Winsize(24, 80)) -> Watcher:
+    def watch(self, window_bytes: int = ENOUGH, observer: bool = False, winsize: Winsize = DEFAULT_WINSIZE) -> Watcher:
         """Somebody new, attached."""
         watcher = Watcher(window_bytes, observer, winsize)
         self.attach(watcher)

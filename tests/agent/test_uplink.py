@@ -72,14 +72,15 @@ class Served:
         self.sessions: tuple[SessionSummary, ...] = (SESSION,)
         self.welcomes: list[Welcome] = []
         self.open_stream: Callable[[int, Open, AgentUplink], AgentStream] = self._open_stream
-        self.uplink = AgentUplink(
-            self.connection, lambda number, opened, up: self.open_stream(number, opened, up), lambda: self.sessions
-        )
+        self.uplink = AgentUplink(self.connection, self._opened, lambda: self.sessions)
         self.ends: list[CmdopError] = []
         self.thread = threading.Thread(target=self._serve, name="test->agent", daemon=True)
 
     def _serve(self) -> None:
         self.ends.append(self.uplink.serve(self.welcomes.append))
+
+    def _opened(self, number: int, opened: Open, uplink: AgentUplink) -> AgentStream:
+        return self.open_stream(number, opened, uplink)
 
     def _open_stream(self, number: int, opened: Open, uplink: AgentUplink) -> AgentStream:
         return AgentStream(number, opened, PSK, STATIC, uplink, self.machine.admission)

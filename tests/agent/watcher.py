@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from cmdop.agent.viewer import Viewer
 from cmdop.limits import WINDOW_MIN_BYTES
-from cmdop.winsize import Winsize
+from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import Ended
@@ -21,7 +21,7 @@ class Watcher:
     """What a viewer's records go to. `viewer` is the client."""
 
     def __init__(
-        self, window_bytes: int = WINDOW_MIN_BYTES, observer: bool = False, winsize: Winsize = Winsize(24, 80)
+        self, window_bytes: int = WINDOW_MIN_BYTES, observer: bool = False, winsize: Winsize = DEFAULT_WINSIZE
     ) -> None:
         self.viewer = Viewer(f"{next(_numbers):016x}", "anna", observer, winsize, self, window_bytes)
         self.replay = bytearray()
