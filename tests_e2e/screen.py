@@ -144,7 +144,8 @@ def difference(expected: Screen, found: Screen) -> str:
         if found.state[name] != expected.state[name]
     ]
     if expected.lines != found.lines:
-        rows = itertools.zip_longest(expected.cells, found.cells, fillvalue=[])
+        nothing: list[Cell] = []
+        rows = itertools.zip_longest(expected.cells, found.cells, fillvalue=nothing)
         said += [
             f"line {number}: {_first_difference(wanted, shown)}\n"
             f"    expected {_text(wanted)!r}\n    found    {_text(shown)!r}"

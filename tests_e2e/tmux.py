@@ -153,6 +153,16 @@ class Pane:
         """Paste, between brackets if the program asked for them."""
         self._tmux.ask(["set-buffer", "--", text], ["paste-buffer", "-p", "-d", "-t", self._id])
 
+    def click(self, row: int, col: int) -> None:
+        """Press and release the left button, as the program wants to be told (xterm ctlseqs, Mouse Tracking)."""
+        screen = self.screen()
+        assert screen.on("mouse_any_flag")
+        if screen.on("mouse_sgr_flag"):
+            self.type(f"\x1b[<0;{col + 1};{row + 1}M\x1b[<0;{col + 1};{row + 1}m")
+        else:
+            place = chr(33 + col) + chr(33 + row)
+            self.type(f"\x1b[M {place}\x1b[M#{place}")
+
     def resize(self, winsize: Winsize) -> None:
         """Give it another size, and tell what runs in it at once: tmux would gather sizes for a quarter of a second."""
         self._tmux.ask(["resize-window", "-t", self._id, "-x", str(winsize.cols), "-y", str(winsize.rows)])

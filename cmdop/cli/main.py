@@ -30,12 +30,13 @@ def main() -> None:
 
 
 def _fill_standard_descriptors() -> None:
-    """Put nothing where a standard descriptor is closed.
+    """Put nothing where a standard stream was closed.
 
     Or else the next file or socket gets its number, and what is meant for the terminal.
     """
-    for fd in range(3):
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            setattr(sys, name, open(fd, mode, encoding="utf-8", errors="replace"))  # noqa: SIM115 - for good

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 from cmdop.cli.output import printable
 
@@ -44,17 +44,15 @@ class Silent:
 def say(text: str, end: str = "\n") -> None:
     """One line of text on stderr at once; one that is gone, or takes nothing, is nobody's problem."""
     with suppress(OSError, ValueError):
-        if sys.stderr is not None and _takes_something(sys.stderr.fileno()):
+        if sys.stderr is not None and _takes_something(sys.stderr):
             sys.stderr.write(printable(text) + end)
             sys.stderr.flush()
 
 
-def _takes_something(fd: int) -> bool:
+def _takes_something(stream: IO[str]) -> bool:
     """Whether a write would not hang: a terminal that was stopped with Ctrl-S takes nothing."""
-    if not os.isatty(fd):
-        return True
     try:
-        return bool(select.select([], [fd], [], _PATIENCE_SECONDS)[1])
+        return not stream.isatty() or bool(select.select([], [stream], [], _PATIENCE_SECONDS)[1])
     except (OSError, ValueError):  # there is no select for consoles on Windows
         return True
 

@@ -1,0 +1,219 @@
+"""Where secrets are kept: in the keyring that there is, or in a private file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked, PasswordDeleteError
+
+from cmdop.auth.vault import FILE, Vault
+from cmdop.errors import ConfigCorrupt, HomeUnusable, KeyringUnusable
+from cmdop.home import Home
+
+ROOT = Path(__file__).parents[2]
+
+
+class MemoryKeyring(KeyringBackend):
+    """A keyring that works."""
+
+    priority = 5.0  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[tuple[str, str], str] = {}
+        self.fails: Exception | None = None
+
+    def _check(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self._check()
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._check()
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._check()
+        if self.kept.pop((service, username), None) is None:
+            raise PasswordDeleteError("there is none")
+
+
+class Unviable(KeyringBackend):
+    """A keyring whose system is not there: asking how good it is raises."""
+
+    @property
+    def priority(self) -> float:  # type: ignore[override]
+        raise RuntimeError("Secret Service is not available")
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise RuntimeError("Secret Service is not available")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise RuntimeError("Secret Service is not available")
+
+
+@pytest.fixture(autouse=True)
+def _the_same_keyring_afterwards() -> Iterator[None]:
+    before = keyring.get_keyring()
+    yield
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def ring() -> MemoryKeyring:
+    ring = MemoryKeyring()
+    keyring.set_keyring(ring)
+    return ring
+
+
+@pytest.fixture
+def vault(home: Home) -> Vault:
+    return Vault(home)
+
+
+def test_with_a_keyring_the_secret_is_there_and_not_in_the_file(
+    home: Home, vault: Vault, ring: MemoryKeyring
+) -> None:
+    assert vault.keep("api-key:home", "secret") == "keyring"
+    assert list(ring.kept) == [("cmdop", f"{home.path}:api-key:home")]
+    assert b"secret" not in home.file(FILE).read_bytes().replace(b"secrets", b"")
+    assert vault.get("api-key:home") == "secret"
+
+
+def test_without_a_keyring_the_secret_is_in_a_file_of_its_owner(home: Home, vault: Vault) -> None:
+    assert vault.keep("api-key:home", "secret") == "file"
+    assert json.loads(home.file(FILE).read_bytes()) == {"api-key:home": {"in": "file", "secret": "secret"}}
+    if os.name == "posix":
+        assert home.file(FILE).stat().st_mode & 0o777 == 0o600
+        assert home.path.stat().st_mode & 0o777 == 0o700
+    assert vault.get("api-key:home") == "secret"
+
+
+def test_a_secret_is_replaced_and_others_stay(vault: Vault) -> None:
+    vault.keep("one", "1")
+    vault.keep("two", "2")
+    vault.keep("one", "1b")
+    assert (vault.get("one"), vault.get("two"), vault.get("three")) == ("1b", "2", None)
+
+
+def test_a_secret_that_moves_into_the_keyring_leaves_the_file(home: Home, vault: Vault) -> None:
+    vault.keep("name", "in the file")
+    keyring.set_keyring(MemoryKeyring())
+    vault.keep("name", "in the ring")
+    assert b"in the file" not in home.file(FILE).read_bytes()
+    assert vault.get("name") == "in the ring"
+
+
+def test_homes_do_not_see_each_other_s_secrets(tmp_path: Path, ring: MemoryKeyring) -> None:
+    one, two = Vault(Home(tmp_path / "one")), Vault(Home(tmp_path / "two"))
+    one.keep("name", "1")
+    assert two.get("name") is None
+    two.keep("name", "2")
+    assert one.get("name") == "1"
+
+
+@pytest.mark.parametrize("in_keyring", [True, False])
+def test_what_is_forgotten_is_gone_and_twice_is_told(home: Home, vault: Vault, in_keyring: bool) -> None:
+    ring = MemoryKeyring()
+    if in_keyring:
+        keyring.set_keyring(ring)
+    vault.keep("name", "secret")
+    assert vault.forget("name")
+    assert vault.get("name") is None
+    assert ring.kept == {}
+    assert b'"secret"' not in home.file(FILE).read_bytes()
+    assert not vault.forget("name")
+
+
+def test_what_is_gone_from_the_keyring_already_is_forgotten(vault: Vault, ring: MemoryKeyring) -> None:
+    vault.keep("name", "secret")
+    ring.kept.clear()
+    assert vault.get("name") is None
+    assert vault.forget("name")
+
+
+FAILURES = {
+    "locked": KeyringLocked("it is locked"),
+    "gone": OSError(5, "Input/output error"),
+    "D-Bus": RuntimeError("org.freedesktop.DBus.Error.NoReply"),
+    "silent": ValueError(),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_whatever_a_keyring_raises_is_said_as_one_error(vault: Vault, ring: MemoryKeyring, what: str) -> None:
+    vault.keep("name", "secret")
+    ring.fails = FAILURES[what]
+    for action in (lambda: vault.get("name"), lambda: vault.forget("name"), lambda: vault.keep("name", "other")):
+        with pytest.raises(KeyringUnusable) as caught:
+            action()
+        assert caught.value.__cause__ is FAILURES[what]
+        assert "{" not in caught.value.sentence
+        assert caught.value.sentence != "the system's keyring does not work: "
+    ring.fails = None
+    assert vault.get("name") == "secret"
+
+
+def test_a_keyring_that_cannot_even_be_asked_is_said(home: Home, vault: Vault) -> None:
+    keyring.set_keyring(Unviable())
+    with pytest.raises(KeyringUnusable, match="Secret Service is not available"):
+        vault.keep("name", "secret")
+    assert not home.file(FILE).exists()
+
+
+def test_a_keyring_that_is_configured_and_not_there_is_said(home: Home) -> None:
+    """The environment names a backend that is not installed."""
+    code = "from cmdop.auth.vault import Vault; from cmdop.home import Home; import sys\n"
+    code += "from cmdop.errors import KeyringUnusable\n"
+    code += "try: Vault(Home(__import__('pathlib').Path(sys.argv[1]))).keep('a', 'b')\n"
+    code += "except KeyringUnusable as e: print(e.code)"
+    environment = {**os.environ, "PYTHON_KEYRING_BACKEND": "nowhere.Keyring", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, str(home.path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("keyring-unusable\n", "")
+
+
+@pytest.mark.parametrize("content", [{"name": "text"}, {"name": {"in": "file"}}, {"name": {"in": "file", "secret": 5}}, {"name": {}}])
+def test_an_entry_that_makes_no_sense_is_no_secret(home: Home, vault: Vault, content: dict[str, Any]) -> None:
+    home.write_json(FILE, content)
+    assert vault.get("name") is None
+    vault.keep("name", "secret")
+    assert vault.get("name") == "secret"
+
+
+def test_a_file_that_makes_no_sense_is_set_aside_and_said(home: Home, vault: Vault) -> None:
+    home.write_bytes(FILE, b"{")
+    with pytest.raises(ConfigCorrupt):
+        vault.get("name")
+    assert vault.get("name") is None
+    assert home.file(f"{FILE}.corrupt-1").read_bytes() == b"{"
+
+
+def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(HomeUnusable):
+        Vault(Home(tmp_path / "file" / "home")).keep("name", "secret")
+
+
+def test_reading_what_is_in_the_file_does_not_import_keyring(home: Home, vault: Vault) -> None:
+    """That takes a tenth of a second."""
+    vault.keep("name", "secret")
+    code = "import sys, pathlib; from cmdop.auth.vault import Vault; from cmdop.home import Home\n"
+    code += "print(Vault(Home(pathlib.Path(sys.argv[1]))).get('name'), 'keyring' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(home.path)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "secret False\n"

@@ -1,0 +1,95 @@
+"""How results and errors look."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from cmdop.cli.output import print_json, print_table, printable, report_error
+from cmdop.errors import AmbiguousMachine, AgentRunning, CmdopError
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def ascii_stdout(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    """A stdout of a locale that has next to no characters; what is written to it."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
+    return written
+
+
+def test_a_document_is_one_and_readable(capsys: Said) -> None:
+    print_json({"name": "größe", "list": [1, None, True], "path": Path("/x")})
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == {"name": "größe", "list": [1, None, True], "path": "/x"}
+    assert "größe" in shown
+    assert shown.endswith("}\n")
+
+
+@pytest.mark.parametrize("text", ["größe", "日本", "\udcff", "a\x00b\x1b"])
+def test_a_document_is_the_same_in_any_encoding(ascii_stdout: io.BytesIO, text: str) -> None:
+    print_json([text])
+    assert json.loads(ascii_stdout.getvalue().decode("ascii")) == [text]
+
+
+def test_half_a_character_is_a_document_too(capsys: Said) -> None:
+    """What an argument that is no UTF-8 becomes (PEP 383)."""
+    print_json(["\udcff"])
+    assert json.loads(capsys.readouterr().out) == ["\udcff"]
+
+
+def test_a_table_is_aligned_and_ends_where_its_text_does(capsys: Said) -> None:
+    print_table(("NAME", "ID"), [("prod", "8f23a4b0"), ("a", "")])
+    assert capsys.readouterr().out == "NAME  ID\nprod  8f23a4b0\na\n"
+
+
+def test_a_table_without_rows_is_its_header(capsys: Said) -> None:
+    print_table(("NAME", "ID"), [])
+    assert capsys.readouterr().out == "NAME  ID\n"
+
+
+def test_what_a_terminal_would_act_on_is_not_in_a_table(capsys: Said) -> None:
+    print_table(("NAME",), [("\x1b]0;owned\x07\r\nnext",)])
+    assert capsys.readouterr().out == "NAME\n?]0;owned???next\n"
+
+
+def test_a_table_is_no_crash_where_characters_are_missing(ascii_stdout: io.BytesIO) -> None:
+    print_table(("NAME", "X"), [("größe", "x")])
+    assert ascii_stdout.getvalue() == b"NAME   X\ngr??e  x\n"
+
+
+def test_an_error_is_a_sentence_and_a_step_on_stderr(capsys: Said) -> None:
+    report_error(AgentRunning(pid=5))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "cmdop: an agent is already running here (pid 5)\n"
+        "cmdop agent status shows it, cmdop agent restart starts it anew\n"
+    )
+
+
+def test_candidates_are_a_line_each_without_what_a_terminal_acts_on(capsys: Said) -> None:
+    report_error(AmbiguousMachine(query="prod", candidates="  one\n  two\x1b[31m"))
+    assert capsys.readouterr().err == (
+        'cmdop: ambiguous machine "prod"\ntype more characters or use the UUID:\n  one\n  two?[31m\n'
+    )
+
+
+def test_an_error_as_a_document_has_all_its_fields(capsys: Said) -> None:
+    report_error(CmdopError(reason="x", path=Path("/x"), number=1.5, list=["a"], deep={"raw": b"\xff"}), as_json=True)
+    said = capsys.readouterr()
+    assert said.err == ""
+    error = json.loads(said.out)["error"]
+    assert set(error) == {"code", "message", "hint", "details"}
+    assert error["details"] == {"reason": "x", "path": "/x", "number": 1.5, "list": ["a"], "deep": {"raw": "b'\\xff'"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("größe — 日本", "größe — 日本"), ("a\tb\x7f\x9b", "a?b??"), ("\u202eevil", "?evil"), ("", "")]
+)
+def test_printable_keeps_letters_and_nothing_that_acts(text: str, shown: str) -> None:
+    assert printable(text) == shown
