@@ -45,9 +45,8 @@ UUID_PREFIX_MIN_CHARS: Final = 4
 # -- the terminal model behind replay ------------------------------------------------------
 REPLAY_MAX_BYTES: Final = 1 * MIB
 """Scrollback and screen as drawn for a client that joins; the oldest lines are left out."""
-SCROLLBACK_LINES_MAX: Final = 10_000
 SCROLLBACK_MAX_BYTES: Final = 8 * MIB
-"""What the model's scrollback takes in memory."""
+"""What the model's scrollback takes in memory: some 13,000 lines of 80 columns."""
 MODEL_CELLS_MAX: Final = 1_000_000
 """Rows times columns; a larger terminal is modelled with fewer rows."""
 SEQUENCE_MAX_BYTES: Final = 256 * KIB
@@ -76,11 +75,15 @@ UPLINK_LOW_WATER_BYTES: Final = 64 * KIB
 CLIENT_QUEUE_MAX_BYTES: Final = 32 * MIB
 """Relay to one client; past it the client ignores its credit and is closed."""
 AGENT_QUEUE_MAX_BYTES: Final = 64 * MIB
+AGENT_BACKLOG_MAX_BYTES: Final = AGENT_QUEUE_MAX_BYTES // 2
+"""A client that still sends when so much waits for the machine is the one that is closed."""
 STREAMS_PER_CONNECTION_MAX: Final = 1024
 PING_MAX_BYTES: Final = 64
 MACHINES_PER_WORKSPACE_MAX: Final = 10_000
 HANDSHAKES_MAX: Final = 1024
 """Connections to a relay that have not yet shown a credential, at once."""
+HANDSHAKES_PER_SOURCE_MAX: Final = 128
+"""Of those, from one address: who says nothing keeps out no more than the neighbours."""
 
 # -- liveness ------------------------------------------------------------------------------
 HEARTBEAT_INTERVAL_SECONDS: Final = 15.0

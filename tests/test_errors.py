@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cmdop import errors
 from cmdop.errors import CmdopError
@@ -100,3 +102,47 @@ def test_there_is_one_tree_in_one_file() -> None:
             if isinstance(node, ast.ClassDef) and path != Path(errors.__file__):
                 bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
                 assert not bases & names, f"{path.relative_to(package)}: line {node.lineno}"
+
+
+# -- what a peer says -----------------------------------------------------------------------
+
+
+@each_class
+def test_a_peer_may_name_any_error_with_words_of_its_own_or_without(kind: type[CmdopError]) -> None:
+    """Without, what is missing shows as a question mark: no code that a peer sends is a crash."""
+    told = errors.from_peer(kind.code, "in its own words", host="prod")
+    assert type(told) is kind
+    assert told.sentence == str(told) == "in its own words"
+    assert told.details["host"] == "prod"
+    silent = errors.from_peer(kind.code, "")
+    assert type(silent) is kind
+    assert "{" not in silent.sentence + silent.next_step
+
+
+def test_the_host_is_in_the_next_step_of_what_a_peer_said() -> None:
+    error = errors.from_peer("session-gone", "session 0123 is gone", host="prod")
+    assert error.next_step == "open a new one: cmdop connect prod"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "sentence"),
+    [
+        ("a-newer-code", "words", "the connection was closed: words"),
+        ("a-newer-code", "", "the connection was closed: a-newer-code"),
+        ("\x1b[31m", "", "the connection was closed:  [31m"),
+    ],
+)
+def test_a_code_that_is_not_known_here_is_a_closed_connection(code: str, words: str, sentence: str) -> None:
+    error = errors.from_peer(code, words, reason="an older one")
+    assert type(error) is errors.ConnectionClosed
+    assert error.sentence == sentence
+
+
+@given(st.text(), st.text())
+def test_no_words_of_a_peer_act_on_a_terminal(code: str, words: str) -> None:
+    error = errors.from_peer(code, words)
+    assert all(character.isprintable() for character in error.sentence)
+
+
+def test_words_with_braces_are_words() -> None:
+    assert errors.from_peer("usage", "{0} {host} {").sentence == "{0} {host} {"

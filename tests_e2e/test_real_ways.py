@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 
@@ -27,6 +28,20 @@ def said(user: User, status: int, host: str, *more: str) -> bytes:
     assert user.terminal.stty() == before
     assert b"Traceback" not in text
     return text
+
+
+def test_a_window_that_was_resized_while_connecting_has_its_size_in_the_session(user: User, own_stack: Stack) -> None:
+    as_operator(user, own_stack)
+    agent = own_stack.agents["alpha"].process.pid
+    os.kill(agent, signal.SIGSTOP)
+    user.cmdop("connect", "--new", "alpha")
+    user.terminal.expect_exact(b"dialing relay ...", START_SECONDS)
+    user.terminal.resize(40, 120)
+    os.kill(agent, signal.SIGCONT)
+    user.terminal.expect_exact(b"SIGINT\r\n", START_SECONDS)
+    user.terminal.expect(rb"[$#] ")
+    user.terminal.type(b"stty size\r")
+    user.terminal.expect_exact(b"40 120\r\n")
 
 
 # -- the resolver -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ shows comes from tmux's own model of a terminal.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shlex
@@ -124,8 +125,9 @@ class Tmux:
 
     def close(self) -> None:
         """End the server, which hangs up all that runs in it. Twice is quiet."""
-        if self._client.poll() is None:
-            self.ask(["kill-server"])
+        with contextlib.suppress(TmuxFailed, BrokenPipeError):  # it may be gone before it answers
+            if self._client.poll() is None:
+                self.ask(["kill-server"])
         assert self._client.stdin is not None
         assert self._client.stdout is not None
         self._client.stdin.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 from cmdop.errors import HomeUnusable
 from cmdop.home import Home
 from cmdop.limits import MIB
+from cmdop.logline import LogLine
 
 LOG_FILE = "agent.log"
 LOG_BYTES = 1 * MIB
@@ -42,7 +43,7 @@ def log_to_file(home: Home, debug: bool = False) -> logging.Handler:
         handler = PrivateRotatingHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1)
     except OSError as error:
         raise HomeUnusable(path=path, reason=error.strerror) from error
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = LogLine("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logger = logging.getLogger("cmdop")

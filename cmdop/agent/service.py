@@ -154,6 +154,10 @@ class AgentService:
     def _enrol(self, key: ApiKey, welcome: Welcome) -> Enrolment:
         """Derive and keep this machine's own keys; the API key itself is not kept."""
         machine_id = self._identity.machine_id
+        try:
+            bytes.fromhex(welcome.machine_token)
+        except ValueError as error:
+            raise RemoteProtocolError(reason="a machine token that is none") from error
         enrolment = Enrolment(
             server=self._server.url,
             workspace=welcome.workspace,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ LAG_MAX_BYTES = RING_BYTES // 2
 """The PTY is not read while every client with credit is further behind than this."""
 
 
+_TOGETHER_BYTES = 4096
+"""Small records of input are put together up to here."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """Who opened a session and what was said about it."""
@@ -60,7 +65,7 @@ class Shell:
         self._lock = threading.Lock()
         self._ring = RingBuffer()
         self._viewers: dict[str, Viewer] = {}
-        self._input: list[tuple[Viewer, bytes]] = []
+        self._input: deque[tuple[Viewer, bytes]] = deque()
         self._sizes = SizeOwner()
         self._grace = GraceClock(time.monotonic(), GRACE_SECONDS)
         self._end: Ended | None = None
@@ -83,7 +88,12 @@ class Shell:
         with self._lock:
             if self._end is not None and not created:
                 raise ShellOver
-            if len(self._viewers) >= CLIENTS_PER_SESSION_MAX:
+            older = self._viewers.get(viewer.client_id)
+            if older is not None and (older.operator, older.observer) != (viewer.operator, viewer.observer):
+                raise SessionRefused(host="the machine", reason="somebody else is attached under this client's id")
+            if older is not None:
+                older.finished = True
+            elif len(self._viewers) >= CLIENTS_PER_SESSION_MAX:
                 raise SessionRefused(host="the machine", reason=f"{CLIENTS_PER_SESSION_MAX} clients are attached to it")
             self._viewers[viewer.client_id] = viewer
             self._grace.clients_are(len(self._viewers), time.monotonic())
@@ -101,6 +111,8 @@ class Shell:
                 operator=self.opened.operator,
                 notice=self.opened.notice if created else "",
             )
+        if older is not None:  # the same client on a new connection (protocol.md §8.4)
+            older.stream.finish()
         self._apply_size(size)
         self._pty.wake()
         return ready
@@ -110,7 +122,8 @@ class Shell:
         torn = unfinished(kept)
         viewer.cursor = self._ring.head - torn
         shown = without_questions(kept[: len(kept) - torn], from_start=self._ring.tail == 0)
-        viewer.replay.extend(shown[at : at + DATA_MAX_BYTES] for at in range(0, len(shown), DATA_MAX_BYTES))
+        # One at least, though it be empty: it says where the output goes on.
+        viewer.replay.extend(shown[at : at + DATA_MAX_BYTES] for at in range(0, len(shown) or 1, DATA_MAX_BYTES))
 
     def detach(self, viewer: Viewer) -> None:
         """A client is gone, for whatever reason. Twice is quiet."""
@@ -137,7 +150,7 @@ class Shell:
             fresh = viewer.typed.receive(offset, data)
             size = self._sizes.claim(viewer.client_id)
             if fresh and self._end is None:
-                self._input.append((viewer, fresh))
+                self._queue_input(viewer, fresh)
             acks = self._write_input()
             stuck = bool(self._input)
         self._apply_size(size)
@@ -162,6 +175,13 @@ class Shell:
         if size is not None:
             self._pty.resize(size.clamped())
 
+    def _queue_input(self, viewer: Viewer, data: bytes) -> None:
+        """Keep what was typed for the PTY; small records together, or a flood of them would
+        hold the lock for a system call each. The lock is held."""
+        if self._input and self._input[-1][0] is viewer and len(self._input[-1][1]) < _TOGETHER_BYTES:
+            data = self._input.pop()[1] + data
+        self._input.append((viewer, data))
+
     def _write_input(self) -> list[tuple[Viewer, int]]:
         """Give the PTY what it takes; whom to acknowledge what. The lock is held."""
         acks: list[tuple[Viewer, int]] = []
@@ -177,7 +197,7 @@ class Shell:
             if taken < len(data):
                 self._input[0] = (viewer, data[taken:])
                 break
-            self._input.pop(0)
+            self._input.popleft()
         return acks
 
     def _acknowledge(self, acks: list[tuple[Viewer, int]]) -> None:
@@ -208,8 +228,11 @@ class Shell:
         if viewer.replay:
             return RecordKind.REPLAY, viewer.cursor, viewer.replay.popleft()
         if viewer.cursor < self._ring.tail:
-            # It was too slow for the ring: what it missed is gone, the rest is not.
-            viewer.cursor = self._ring.tail
+            if not viewer.credit.spendable(viewer.cursor):
+                return None  # it has not shown yet what it got before
+            # It was too slow for the ring: it goes on from what is shown now (protocol.md §8.2).
+            self._set_up_replay(viewer)
+            return RecordKind.REPLAY, viewer.cursor, viewer.replay.popleft()
         room = min(viewer.credit.spendable(viewer.cursor), DATA_MAX_BYTES)
         offset = viewer.cursor
         data = self._ring.read(offset, room)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -21,9 +22,10 @@ from cmdop.errors import (
     LocalProtocolError,
     RemoteProtocolError,
     RoleTooLow,
+    TimedOut,
     VersionMismatch,
 )
-from cmdop.limits import HANGUP_TO_KILL_SECONDS, PROTOCOL_VERSION
+from cmdop.limits import AUTH_TIMEOUT_SECONDS, HANGUP_TO_KILL_SECONDS, PROTOCOL_VERSION
 from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.session.states import StreamEvent, StreamState
 from cmdop.winsize import Winsize
@@ -45,6 +47,11 @@ class Uplink(Protocol):
     @property
     def congested(self) -> bool: ...
 
+    @property
+    def turn(self) -> int:
+        """Goes up whenever the connection takes more: however full it is, each stream may
+        send one record a turn, or one that has much to send would starve the others."""
+
 
 class AgentStream:
     """Serves one stream. `frame` and `closed` are called by one thread."""
@@ -60,7 +67,10 @@ class AgentStream:
         self._channel: Channel | None = None
         self._shell: Shell | None = None
         self._viewer: Viewer | None = None
-        # Guards the seal's order and `_state`: records leave in the order they were sealed.
+        self._step_at = time.monotonic()
+        self._sent_in_turn = -1
+        """The uplink's turn in which it last sent output."""
+        # Guards the seal's order, `_state` and `_step_at`: records leave in the order they were sealed.
         self._sealing = threading.Lock()
         self._handlers: dict[int, Callable[[Record], None]] = {
             RecordKind.CONTROL: self._on_control,
@@ -105,8 +115,22 @@ class AgentStream:
         if shell is not None and viewer is not None:
             self._admission.leave(shell, viewer)
 
+    def end_if_idle(self, now: float) -> None:
+        """End a stream that takes too long to get in. `now` is of the monotonic clock; any thread."""
+        with self._sealing:
+            waits = self._state not in (StreamState.ATTACHED, StreamState.CLOSED)
+            idle = waits and now - self._step_at >= AUTH_TIMEOUT_SECONDS
+        if idle:
+            self.refuse(TimedOut(what="the client", seconds=AUTH_TIMEOUT_SECONDS))
+
+    def _step(self, event: StreamEvent) -> None:
+        """One step further, unless the stream was closed meanwhile: raises RemoteProtocolError."""
+        with self._sealing:
+            self._state = self._state.after(event)
+            self._step_at = time.monotonic()
+
     def _shake(self, payload: bytes) -> None:
-        self._state = self._state.after(StreamEvent.HANDSHAKE)
+        self._step(StreamEvent.HANDSHAKE)
         self._handshake.read(payload)
         if self._handshake.finished:
             self._channel = self._handshake.channel()
@@ -149,7 +173,7 @@ class AgentStream:
     # -- admission ------------------------------------------------------------------------------
 
     def _register(self, wanted: Register) -> None:
-        self._state = self._state.after(StreamEvent.REGISTER)
+        self._step(StreamEvent.REGISTER)
         if wanted.version != PROTOCOL_VERSION:
             raise VersionMismatch(peer="the client", theirs=wanted.version, ours=PROTOCOL_VERSION)
         threading.Thread(target=self._admit, args=(wanted,), name=f"admit {self._id}", daemon=True).start()
@@ -190,12 +214,14 @@ class AgentStream:
 
     @property
     def congested(self) -> bool:
-        return self._uplink.congested
+        return self._uplink.congested and self._sent_in_turn == self._uplink.turn
 
     def send_record(self, kind: int, offset: int, payload: bytes) -> None:
         with self._sealing:
             if self._state is StreamState.CLOSED or self._channel is None:
                 return
+            if kind == RecordKind.OUTPUT or kind == RecordKind.REPLAY:
+                self._sent_in_turn = self._uplink.turn
             self._uplink.send_sealed(self._id, self._channel.seal(encode_record(kind, offset, payload)))
 
     def send_control(self, message: Message) -> None:

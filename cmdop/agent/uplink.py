@@ -2,13 +2,15 @@
 
 Threads. The caller of `serve` is the reader: it blocks in `receive` and is woken by
 messages and by `close`. `heartbeat` blocks on a condition until the next heartbeat or
-ping is due, and is woken by `changed` and by `close`. Bulk output that the socket did
-not take is written by the connection's own writer, which then pumps the streams on.
+ping is due, and is woken by `changed` and by `close`; it ends streams that do not get in
+in time, too. Bulk output that the socket did not take is written by the connection's own
+writer, which then pumps the streams on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +28,8 @@ from cmdop.transport.connection import Connection
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
 from cmdop.wire.message import Message
 from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, Goodbye, Heartbeat, Open, SessionSummary, Welcome
+
+_LOG = logging.getLogger("cmdop.agent")
 
 OpenStream = Callable[[int, Open, "AgentUplink"], AgentStream]
 """Makes the stream for an Open; raises CmdopError when it may not be."""
@@ -45,6 +49,8 @@ class AgentUplink:
         self._streams: dict[int, AgentStream] = {}
         """Only the reader's thread adds to it; others make single look-ups, pops and copies."""
         self._heard_at = time.monotonic()
+        self.turn = 0
+        """Only the connection's writer counts it up."""
         # Guards the two below; told of every change.
         self._change = threading.Condition()
         self._dirty = False
@@ -63,6 +69,9 @@ class AgentUplink:
                 self._on_frame(decode_frame(message), welcomed)
         except CmdopError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - no relay may end the agent, and its sessions with it
+            _LOG.exception("the connection to the relay")
+            return CmdopError(reason=repr(error))
         finally:
             self.close("")
             beat.join()
@@ -105,6 +114,7 @@ class AgentUplink:
     def _pump_streams(self) -> None:
         """The connection takes more. On its writer's thread; the last words of a session
         that has ended wait here too, so it is the streams that are asked."""
+        self.turn += 1
         for stream in self._streams.copy().values():
             stream.pump()
 
@@ -158,6 +168,8 @@ class AgentUplink:
                     return
                 dirty, self._dirty = self._dirty, False
             now = time.monotonic()
+            for stream in self._streams.copy().values():
+                stream.end_if_idle(now)
             if dirty or now >= next_beat:
                 self.send_control(Heartbeat(self._summaries()[:16]))
                 next_beat = now + HEARTBEAT_INTERVAL_SECONDS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmdop.cli.options import api_key_option, home, json_option, server_option
-from cmdop.cli.output import print_json
+from cmdop.cli.output import print_json, printable
 
 if TYPE_CHECKING:
     from cmdop.agent.options import AgentOptions
@@ -75,7 +75,7 @@ def status(as_json: bool) -> None:
         print_json(found)
         return
     for label, value in _status_lines(found):
-        click.echo(f"{label:<10} {value}")
+        click.echo(f"{label:<10} {printable(value)}")
 
 
 @agent.command()
@@ -134,11 +134,14 @@ def _log(detached: bool) -> None:
     import threading
 
     from cmdop.agent.logfile import log_to_file
+    from cmdop.logline import LogLine
 
     log_to_file(home(), debug=bool(os.environ.get("CMDOP_DEBUG")))
     logger = logging.getLogger("cmdop")
     if not detached:
-        logger.addHandler(logging.StreamHandler())
+        onlookers = logging.StreamHandler()
+        onlookers.setFormatter(LogLine())
+        logger.addHandler(onlookers)
     threading.excepthook = lambda died: logger.error("the thread %s died", died.thread, exc_info=died.exc_value)
 
 
@@ -170,7 +173,7 @@ def _tell_started(found: dict[str, Any]) -> None:
         click.echo(f"{runs}, but is not online yet: {found.get('reason') or 'dialling the relay'}")
         click.echo("look again with: cmdop agent status")
     else:
-        click.echo(f"{runs}: {found.get('name')} is {found['verdict']} in {found.get('workspace')}")
+        click.echo(printable(f"{runs}: {found.get('name')} is {found['verdict']} in {found.get('workspace')}"))
 
 
 def _status_lines(found: dict[str, Any]) -> list[tuple[str, str]]:

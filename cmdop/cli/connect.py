@@ -193,7 +193,7 @@ def attach_with(options: ConnectOptions, credential: Credential, where: Home) ->
         banner = f"[connect] attached — {keys} to disconnect, Ctrl-C forwards as SIGINT"
         machine = KeyMachine(leaving) if leaving is not None else KeyMachine()
         settle()
-        attached = Attach(joined.stream, joined.ready, terminal, machine, options.read_only)
+        attached = Attach(joined.stream, joined.ready, terminal, machine, options.read_only, about.winsize)
         outcome = attached.run(lambda: say(banner, end=raw_line_end()))
         if terminal.is_tty and not attached.at_line_start:
             say("")

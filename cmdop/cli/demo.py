@@ -137,7 +137,7 @@ def _program(home: Home, name: str, argv: list[str], ready: str, **environment: 
     heard = _Heard(process.stderr, home.file(f"{name}.demo.log"), ready)
     try:
         if not heard.said.wait(_START_TIMEOUT_SECONDS) or heard.line is None:
-            raise DemoFailed(program=name, reason=heard.last or "it said nothing")
+            raise DemoFailed(program=name, reason=heard.reason)
         yield _Started(heard.line, process.pid)
     finally:
         _end(process)
@@ -155,7 +155,7 @@ class _Heard:
     def __init__(self, stderr: IO[str], log: Path, ready: str) -> None:
         self.said = threading.Event()
         self.line: str | None = None
-        self.last = ""
+        self._error = self._last = ""
         self._stderr, self._log, self._ready = stderr, log, ready
         self.thread = threading.Thread(target=self._listen, name=f"{log.stem}->log", daemon=True)
         self.thread.start()
@@ -164,11 +164,18 @@ class _Heard:
         with self._log.open("a") as log:
             for line in self._stderr:
                 log.write(line)
-                self.last = line.strip()
+                self._last = line.strip()
+                if line.startswith("cmdop: "):
+                    self._error = self._last.removeprefix("cmdop: ")
                 if self.line is None and self._ready in line:
-                    self.line = self.last
+                    self.line = self._last
                     self.said.set()
         self.said.set()
+
+    @property
+    def reason(self) -> str:
+        """Why it does not run, as far as it said: its error, or else its last words."""
+        return self._error or self._last or "it said nothing"
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -15,6 +15,8 @@ from cmdop.errors import CmdopError
 def print_json(document: Any) -> None:
     """One JSON document on stdout, in characters that its encoding has."""
     text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    # JSON escapes C0 by itself, and not what else a terminal acts on (DEL, C1, U+202E).
+    text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

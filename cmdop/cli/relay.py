@@ -10,7 +10,6 @@ import logging
 import os
 import queue
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -24,6 +23,7 @@ from cmdop.auth.keys import ApiKey, Role, mask, parse_key
 from cmdop.cli.options import api_key_option, home, json_option
 from cmdop.cli.output import print_json, print_table
 from cmdop.errors import AdminKeyMissing
+from cmdop.logline import LogLine
 from cmdop.relay import admin
 from cmdop.relay.directory import readable_age
 from cmdop.store.interface import KeyRecord, MachineRow
@@ -107,11 +107,9 @@ def _stop_signals() -> queue.SimpleQueue[int]:
 
 def _log_to_stderr() -> None:
     debug = os.environ.get("CMDOP_DEBUG", "") not in ("", "0")
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    to_stderr = logging.StreamHandler()
+    to_stderr.setFormatter(LogLine("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[to_stderr])
 
 
 # -- workspaces ---------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from cmdop.limits import (
 from cmdop.session.credit import ReceiveWindow
 from cmdop.session.typed import TypedOut
 from cmdop.terminal.interface import Terminal
+from cmdop.winsize import Winsize
 from cmdop.wire.message import Message
 from cmdop.wire.record import Record, RecordKind
 from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Ended, Ready, Refused, Resize
@@ -48,10 +49,18 @@ class Attach:
     """One attach, from Ready to its outcome."""
 
     def __init__(
-        self, stream: MachineStream, ready: Ready, terminal: Terminal, keys: KeyMachine, read_only: bool = False
+        self,
+        stream: MachineStream,
+        ready: Ready,
+        terminal: Terminal,
+        keys: KeyMachine,
+        read_only: bool = False,
+        told_size: Winsize | None = None,
     ) -> None:
+        """`told_size` is the size that the machine was told when it was asked for the session."""
         self._stream, self._terminal, self._keys, self._read_only = stream, terminal, keys, read_only
         self._created = ready.created
+        self._told_size = told_size or terminal.size()
         self._events: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         """The first outcome wins; None says that the window's size changed. Signal
         handlers put into it, which a SimpleQueue allows and a Condition does not."""
@@ -79,9 +88,10 @@ class Attach:
         outcome: Outcome = Failed(ConnectionClosed(reason="the attach was abandoned"))
         shower = threading.Thread(target=self._relay_to_stdout, name="relay->stdout", daemon=True)
         typist = threading.Thread(target=self._stdin_to_relay, name="stdin->relay", daemon=True)
-        with self._terminal.raw(), self._signals():
+        with self._signals(), self._terminal.raw():  # entered last and left first: no signal finds it raw
             try:
                 attached()
+                self._events.put(None)  # the window may have been resized on the way here
                 shower.start()
                 typist.start()
                 outcome = self._wait()
@@ -96,6 +106,9 @@ class Attach:
             if event is not None:
                 return event
             size = self._terminal.size()
+            if size == self._told_size:
+                continue
+            self._told_size = size
             with contextlib.suppress(ConnectionClosed):
                 self._stream.send_control(Resize(size.rows, size.cols))
 
@@ -174,7 +187,7 @@ class Attach:
             now = time.monotonic()
             if readable:
                 heard_at = now
-                self._take(self._stream.receive())
+                self._take(self._stream.receive_now())
             elif listening and now - heard_at >= LINK_DEAD_SECONDS:
                 raise TimedOut(what="the relay", seconds=LINK_DEAD_SECONDS)
             elif listening and now - max(heard_at, asked_at) >= PING_INTERVAL_SECONDS:
@@ -194,7 +207,9 @@ class Attach:
         if record.kind == RecordKind.OUTPUT:
             self._show.put_output(record.offset, record.payload)
         elif record.kind == RecordKind.REPLAY:
-            self._show.put_replay(record.payload)
+            limit = self._show.put_replay(record.offset, record.payload)
+            if limit is not None:
+                self._stream.send_record(RecordKind.CREDIT, limit)
         elif record.kind == RecordKind.ACK:
             with self._typing:
                 self._typed.ack(record.offset)

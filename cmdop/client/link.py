@@ -177,7 +177,15 @@ class MachineStream:
 
         Raises ConnectionClosed, SealRefused, RemoteProtocolError, or what Closed says.
         """
-        frame = decode_frame(self.connection.receive())
+        return self._record(self.connection.receive())
+
+    def receive_now(self) -> Record | None:
+        """The same for who selects: None as well while only a part of a message is there."""
+        message = self.connection.receive_now()
+        return None if message is None else self._record(message)
+
+    def _record(self, message_bytes: bytes) -> Record | None:
+        frame = decode_frame(message_bytes)
         if frame.kind == FrameKind.SEALED and frame.stream == self.about.stream_id:
             return decode_record(self._channel.open(frame.payload))
         if frame.kind == FrameKind.PING:

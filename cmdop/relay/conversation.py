@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from cmdop.errors import (
     StoreUnusable,
 )
 from cmdop.limits import (
+    AGENT_BACKLOG_MAX_BYTES,
     HEARTBEAT_INTERVAL_SECONDS,
     MESSAGE_MAX_BYTES,
     PING_MAX_BYTES,
@@ -130,6 +132,8 @@ class Conversation:
         """Pass sealed frames on; everything else is heard. The one place where speed counts."""
         peer, receive, now = self._peer, self._peer.connection.receive, self._board.now
         find = peer.far.get
+        # A client may be closed for another's slowness; a machine, which serves others too, may not.
+        most: float = AGENT_BACKLOG_MAX_BYTES if peer.stage is Stage.CLIENT else math.inf
         while True:
             message = receive()
             if not FRAME_OVERHEAD_BYTES <= len(message) <= MESSAGE_MAX_BYTES or message[0] != _SEALED:
@@ -137,6 +141,8 @@ class Conversation:
                 continue
             peer.heard = now()
             far = find(_HEADER.unpack_from(message)[1])
+            if far is not None and far.connection.connection.backlog_bytes > most:
+                raise _Farewell(Closed("remote-protocol", "more was sent than the machine takes"))
             if far is None:  # its Closed is under way, or it never was
                 continue
             try:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+from collections import Counter
 from typing import Final
 
 from cmdop.errors import ConnectionClosed, StoreUnusable
-from cmdop.limits import AGENT_QUEUE_MAX_BYTES, DEFAULT_PORT, HANDSHAKES_MAX
+from cmdop.limits import AGENT_QUEUE_MAX_BYTES, DEFAULT_PORT, HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX
 from cmdop.relay.gate import Gate, Refusal
 from cmdop.relay.peer import Caller
 from cmdop.relay.switch import Switch
+from cmdop.relay.throttle import source_of
 from cmdop.store.interface import Store
 from cmdop.transport.accept import Arrival, HttpAnswer, Listener, UpgradeRequest
-from cmdop.transport.address import ENDPOINT_PATH, WANT_HEADER, WANT_MACHINES
+from cmdop.transport.address import ENDPOINT_PATH, WANT_HEADER, WANT_MACHINES, is_loopback
 
 _log = logging.getLogger(__name__)
 ACCEPT_RETRY_SECONDS: Final = 1.0
@@ -37,7 +39,7 @@ class RelayServer:
     ) -> None:
         self._store, self._listen, self._tls = store, listen, tls
         self._stopping = threading.Event()
-        self._handshakes = threading.BoundedSemaphore(HANDSHAKES_MAX)
+        self._handshakes = Handshakes()
         self._listener: Listener | None = None
         self._switch: Switch | None = None
 
@@ -79,8 +81,8 @@ class RelayServer:
                     _log.warning("cannot accept a connection: %s", error.details.get("reason"))
                     self._stopping.wait(ACCEPT_RETRY_SECONDS)
                 continue
-            if not self._handshakes.acquire(blocking=False):
-                _log.warning("%s turned away: %d others are shaking hands", arrival.remote, HANDSHAKES_MAX)
+            if not self._handshakes.begin(arrival.remote):
+                _log.warning("%s turned away: too many others are shaking hands", arrival.remote)
                 arrival.close()
                 continue
             thread = threading.Thread(target=self._receive, args=(arrival, switch), daemon=True)
@@ -89,7 +91,7 @@ class RelayServer:
                 thread.start()
             except RuntimeError:  # the host has no thread left
                 _log.warning("%s turned away: no thread for it", arrival.remote)
-                self._handshakes.release()
+                self._handshakes.end(arrival.remote)
                 arrival.close()
 
     def _receive(self, arrival: Arrival, switch: Switch) -> None:
@@ -97,9 +99,39 @@ class RelayServer:
         try:
             connection = arrival.upgrade(door.decide, queue_max_bytes=AGENT_QUEUE_MAX_BYTES)
         finally:
-            self._handshakes.release()
+            self._handshakes.end(arrival.remote)
         if connection is not None and door.caller is not None:
             switch.serve(connection, door.caller, wants_list=door.wants_list)
+
+
+class Handshakes:
+    """Counts who is shaking hands, altogether and by source. Usable from any thread.
+
+    A source on loopback is a proxy in front of the relay, which stands for many.
+    """
+
+    def __init__(self) -> None:
+        # Guards the table.
+        self._lock = threading.Lock()
+        self._sources: Counter[str] = Counter()
+
+    def begin(self, remote: str) -> bool:
+        """Count one in; False when there are too many."""
+        source = source_of(remote)
+        most = HANDSHAKES_MAX if is_loopback(source) else HANDSHAKES_PER_SOURCE_MAX
+        with self._lock:
+            if self._sources.total() >= HANDSHAKES_MAX or self._sources[source] >= most:
+                return False
+            self._sources[source] += 1
+            return True
+
+    def end(self, remote: str) -> None:
+        """Count one out that was let in."""
+        source = source_of(remote)
+        with self._lock:
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
 
 
 class Door:

@@ -7,7 +7,9 @@ as it may be. What of it does not fit is the oldest.
 from __future__ import annotations
 
 from cmdop.limits import REPLAY_MAX_BYTES
-from cmdop.screen.rows import CONTINUED_PROMPT, draw_row, last_semantic
+from cmdop.screen.cells import cell_at, is_full, last_semantic
+from cmdop.screen.pen import CONTINUED_PROMPT
+from cmdop.screen.rows import draw_row
 from cmdop.screen.state import Row, Screen, Terminal
 
 _NEW_PROMPTS = tuple(b"\x1b]133;A%s\x1b\\" % redraw for redraw in (b";redraw=1", b"", b";redraw=last"))
@@ -44,8 +46,14 @@ def _row(terminal: Terminal, screen: Screen, rows: list[Row], at: int) -> bytes:
 
 
 def _wraps(rows: list[Row], at: int, cols: int) -> bool:
-    """Whether the next row goes on with the line; not if either has another width."""
+    """Whether the next row goes on with the line in a way that a terminal does by itself.
+
+    It does so for a character behind a full row, or a wide one that does not fit any more;
+    so not if the row ends or the next one begins with a blank, or if they are of another
+    width than the screen.
+    """
     if at + 1 >= len(rows) or not rows[at].wraps:
         return False
-    following = rows[at + 1]
-    return following.continues and following.used > 0 and rows[at].page.cols == following.page.cols == cols
+    row, following = rows[at], rows[at + 1]
+    same_width = row.page.cols == following.page.cols == cols
+    return same_width and following.continues and is_full(row) and bool(cell_at(following, 0).text)

@@ -11,11 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cmdop.screen import mode_table
+from cmdop.screen.cells import Cell, cell_at
 from cmdop.screen.mode_table import AUTOWRAP, INSERT, MARGINS, ORIGIN, is_on, switch
-from cmdop.screen.rows import CONTINUED_PROMPT, PROTECTION, SEMANTIC, UNPROTECTED, Cell, cell_at, link_to
+from cmdop.screen.pen import CONTINUED_PROMPT, PROTECTION, SEMANTIC, UNPROTECTED, link_to
 from cmdop.screen.state import PLAIN, Charsets, Saved, Screen, Terminal
 from cmdop.screen.style import sgr
 
+_BRITISH, _LINE_DRAWING = 2, 3
+_LINES = "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·"
+"""DEC's line drawing set, from the grave accent on."""
 _INPUT_UNTIL_LINE_END = b"\x1b]133;I\x1b\\"
 
 
@@ -67,9 +71,13 @@ def put(terminal: Terminal) -> Iterator[bytes]:
         yield switch(ORIGIN, on=True)
     if cell is None:
         yield _place_within(terminal, screen.row, screen.col) + modes + _pen(screen)
-    elif not modes and _is_penned(cell, screen):
+    elif not modes and _is_penned(cell, screen, terminal.last_printed):
         # Nothing may stand between it and a REP that comes next.
-        yield _place_within(terminal, screen.row, cell.col) + _pen(screen) + cell.text.encode("utf-8", "replace")
+        yield (
+            _place_within(terminal, screen.row, cell.col)
+            + _pen(screen)
+            + terminal.last_printed.encode("utf-8", "replace")
+        )
     else:
         yield _place_within(terminal, screen.row, cell.col) + _again(cell) + modes + _pen(screen)
 
@@ -84,19 +92,25 @@ def _before(terminal: Terminal, screen: Screen) -> Cell | None:
     if not screen.col or not terminal.last_printed:
         return None
     cell = cell_at(row, screen.col - 1)
-    fits = cell.col + cell.width == screen.col and _is_penned(cell, screen)
-    return cell if cell.text.endswith(terminal.last_printed) and fits else None
+    fits = cell.col + cell.width == screen.col
+    return cell if fits and _is_penned(cell, screen, terminal.last_printed) else None
 
 
-def _is_penned(cell: Cell, screen: Screen) -> bool:
-    """Whether the pen would draw just this character."""
+def _is_penned(cell: Cell, screen: Screen, character: str) -> bool:
+    """Whether a character drawn with the pen in force would look just like this cell."""
     drawn = (cell.style, cell.link, cell.protected, cell.semantic)
-    return drawn == (screen.style, screen.link, screen.protected, screen.semantic) and not _translates(screen.charsets)
+    pen = (screen.style, screen.link, screen.protected, screen.semantic)
+    return drawn == pen and cell.text == _shown(character, screen.charsets)
 
 
-def _translates(sets: Charsets) -> bool:
-    """Whether a character may be drawn as another one."""
-    return sets.single is not None or sets.slots[sets.left] > 1
+def _shown(character: str, sets: Charsets) -> str:
+    """What a character looks like in the character set that is in use; empty if it is not known."""
+    if sets.single is not None:
+        return ""
+    held = sets.slots[sets.left]
+    if held == _LINE_DRAWING and "`" <= character <= "~":
+        return _LINES[ord(character) - ord("`")]
+    return "£" if held == _BRITISH and character == "#" else character
 
 
 def _again(cell: Cell) -> bytes:
@@ -108,7 +122,8 @@ def _again(cell: Cell) -> bytes:
         (SEMANTIC[cell.semantic], SEMANTIC[0], cell.semantic != 0),
     )
     before = b"".join(on for on, _, needed in parts if needed)
-    return before + cell.text.encode("utf-8", "replace") + b"".join(off for _, off, needed in parts if needed)
+    text = (cell.text or " ").encode("utf-8", "replace")
+    return before + text + b"".join(off for _, off, needed in parts if needed)
 
 
 def _pen(screen: Screen) -> bytes:
@@ -122,7 +137,7 @@ def _pen(screen: Screen) -> bytes:
             semantic,
             sgr(screen.style) if screen.style != PLAIN else b"",
             link_to(screen.link) if screen.link else b"",
-            PROTECTION[screen.protection or 2] if screen.protected else b"",
+            PROTECTION[screen.protection] if screen.protected else b"",
             mode_table.charsets(screen.charsets),
         )
     )

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from cmdop.screen import cursor, mode_table
 from cmdop.screen.contents import contents
 from cmdop.screen.mode_table import ALTERNATE, CLUSTERS, MARGINS, is_on, switch
-from cmdop.screen.rows import safe
+from cmdop.screen.pen import safe
 from cmdop.screen.state import Screen, Terminal
 
 _TAB_INTERVAL = 8

@@ -21,7 +21,6 @@ from cmdop.limits import (
     ANSWERS_MAX_BYTES,
     MODEL_CELLS_MAX,
     PTY_READ_BYTES,
-    SCROLLBACK_LINES_MAX,
     SCROLLBACK_MAX_BYTES,
     SEQUENCE_MAX_BYTES,
 )
@@ -40,11 +39,14 @@ _TEXT_COLOUR, _BACKGROUND_COLOUR, _CURSOR_COLOUR = 11, 12, 13
 _KITTY_IMAGE_BYTES, _KITTY_IMAGE_FILES, _APC_BYTES, _GLYPHS = 15, (16, 17, 18), 19, 24
 _SCROLLBACK_BYTES, _SCROLLBACK_LINES, _CONTINUATION_BYTES, _MODE_DEFAULT, _MODE = 27, 28, 31, 33, 34
 # GhosttyTerminalData
-_COLS, _ROWS, _AT_GROUND = 1, 2, 38
+_COLS, _CURSOR_COL, _CURSOR_ROW, _SHOWN_SCREEN, _MODE_NOW, _AT_GROUND = 1, 3, 4, 6, 37, 38
 
+_CAN = b"\x18"
+_DEL = b"\x7f"
+"""Terminals pass over it (ECMA-35 6.2.4), while the library would show it."""
 _CELL_PIXELS = (8, 16)
-_AUTO_REPEAT = 8
-"""DECARM is on in a terminal that nobody switched, but not in the library."""
+_ORIGIN, _AUTOWRAP, _AUTO_REPEAT = 6, 7, 8
+"""The last, DECARM, is on in a terminal that nobody switched, but not in the library."""
 
 _Answer = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_ubyte), ctypes.c_size_t)
 
@@ -135,13 +137,13 @@ class GhosttyScreen(ScreenModel):
     def _configure(self) -> None:
         sizes = {
             _SCROLLBACK_BYTES: SCROLLBACK_MAX_BYTES,
-            _SCROLLBACK_LINES: SCROLLBACK_LINES_MAX,
             _CONTINUATION_BYTES: SEQUENCE_MAX_BYTES + PTY_READ_BYTES,
             _APC_BYTES: SEQUENCE_MAX_BYTES,
             _KITTY_IMAGE_BYTES: 0,  # pictures are not kept
         }
         for option, count in sizes.items():
             self._set(option, ctypes.c_uint64(count))
+        self._library.set(self._handle, _SCROLLBACK_LINES, None)  # counting lines costs most of the speed
         for option in (*_KITTY_IMAGE_FILES, _GLYPHS):
             self._set(option, ctypes.c_bool(False))
         for option, level in ((_TEXT_COLOUR, 0xCC), (_BACKGROUND_COLOUR, 0), (_CURSOR_COLOUR, 0xCC)):
@@ -157,7 +159,8 @@ class GhosttyScreen(ScreenModel):
     def feed(self, data: bytes) -> None:
         with self._lock:
             for at in range(0, len(data), PTY_READ_BYTES):
-                self._take(self._skipping.rest(data[at : at + PTY_READ_BYTES]))
+                piece = data[at : at + PTY_READ_BYTES].replace(_DEL, b"")
+                self._take(self._skipping.rest(piece))
 
     def _take(self, piece: bytes) -> None:
         if self._handle is None or not piece:
@@ -166,7 +169,7 @@ class GhosttyScreen(ScreenModel):
         self._unfinished_bytes = 0 if self._get(_AT_GROUND, ctypes.c_bool()) else self._unfinished_bytes + len(piece)
         if self._unfinished_bytes > SEQUENCE_MAX_BYTES:
             self._skipping.begin(self._continuation())
-            self._library.write(self._handle, b"\x18", 1)
+            self._cancel()
             self._unfinished_bytes = 0
         if self._get(_COLS, ctypes.c_uint16()) != self._size.cols:  # DECCOLM: the PTY has not changed
             self._apply_size()
@@ -177,8 +180,19 @@ class GhosttyScreen(ScreenModel):
             self._apply_size()
 
     def _apply_size(self) -> None:
-        if self._handle is not None:
-            self._library.resize(self._handle, self._size.cols, self._size.rows, *_CELL_PIXELS)
+        if self._handle is None:
+            return
+        # The library folds lines anew only with autowrap on; without, it would cut wide
+        # characters of the scrollback in half.
+        autowrap = self._is_on(_AUTOWRAP)
+        self._set(_MODE, _ModeConfig(_AUTOWRAP, True))
+        self._library.resize(self._handle, self._size.cols, self._size.rows, *_CELL_PIXELS)
+        self._set(_MODE, _ModeConfig(_AUTOWRAP, autowrap))
+
+    def _is_on(self, mode: int) -> bool:
+        config = _ModeConfig(mode)
+        self._library.get(self._handle, _MODE_NOW, ctypes.byref(config))
+        return bool(config.value)
 
     def _get(self, data: int, value: ctypes._SimpleCData[int] | ctypes._SimpleCData[bool]) -> int:
         self._library.get(self._handle, data, ctypes.byref(value))
@@ -188,14 +202,45 @@ class GhosttyScreen(ScreenModel):
 
     def capture(self, history: bool = True, redraw: bool = False) -> Capture:
         with self._lock:
-            pending = self._skipping.pending or self._continuation()
-            return _Captured(self._allocated(self._library.encode), pending, history, redraw)
+            encoded = self._encoded()
+            return _Captured(encoded, self._skipping.pending or self._continuation(), history, redraw)
 
     def state(self) -> Terminal:
         """Everything. Raises ValueError when it cannot be read."""
         with self._lock:
-            encoded = self._allocated(self._library.encode)
+            encoded = self._encoded()
         return decode(encoded)
+
+    def _encoded(self) -> bytes:
+        """The snapshot of the library; empty if nothing helps to get one."""
+        for repair in (None, self._erase_halves, self._cancel):
+            if self._handle is None:
+                break
+            if repair is not None:
+                repair()
+            if encoded := self._allocated(self._library.encode):
+                return encoded
+        return b""
+
+    def _cancel(self) -> None:
+        """Some sequences that no terminal knows are not encoded as long as they are unfinished."""
+        self._library.write(self._handle, _CAN, len(_CAN))
+
+    def _erase_halves(self) -> None:
+        """Making a window narrower cuts wide characters of the alternate screen in half, and
+        a screen with half a character is not encoded: erase its last column, or all of it
+        when it is not shown."""
+        rows, cols = self._size
+        if self._get(_SHOWN_SCREEN, ctypes.c_int()):
+            origin = b"\x1b[?6h" if self._is_on(_ORIGIN) else b""
+            place = self._get(_CURSOR_ROW, ctypes.c_uint16()) + 1, self._get(_CURSOR_COL, ctypes.c_uint16()) + 1
+            erasing = b"".join(b"\x1b[%d;%dH\x1b[X" % (row, cols) for row in range(1, rows + 1))
+            repair = b"\x1b[?6l" + erasing + origin + b"\x1b[%d;%dH" % place
+        else:
+            repair = b"\x1b[?47h\x1b[2J\x1b[?47l"
+        unfinished = self._continuation()
+        for piece in (_CAN if unfinished else b"", repair, unfinished):
+            self._library.write(self._handle, piece, len(piece))
 
     def _continuation(self) -> bytes:
         """The sequence or character that is not finished."""
@@ -277,11 +322,11 @@ def _check(library: Library) -> None:
         raise ModelUnusable(reason=f"this version of the library is not known: {error}") from error
     finally:
         screen.close()
-    rows = state.primary.rows
-    expected = b"t", (1, 2, 0, 9), (1, 3), (0, 5), frozenset(), [4, 0, 0], "\u4e2d"
+    primary = state.primary
+    expected = (b"t", (1, 2, 0, 9), (1, 3), (0, 5), frozenset[int](), [4, 0, 0], "\u4e2d")
     found = (
-        *(state.title, tuple(state.region), (state.primary.row, state.primary.col), state.primary.keyboard),
-        *(state.tab_stops, [row.used for row in rows], state.last_printed),
+        *(state.title, tuple(state.region), (primary.row, primary.col), primary.keyboard),
+        *(state.tab_stops, [row.used for row in primary.rows], state.last_printed),
     )
     if found != expected:
         raise ModelUnusable(reason="this version of the library is not known")

@@ -127,4 +127,5 @@ def charsets(sets: Charsets) -> bytes:
 def no_charsets(sets: Charsets) -> bytes:
     """Back from these to the usual ones."""
     slots = [b"\x1b%cB" % slot for slot, held in zip(_SLOTS, sets.slots, strict=True) if held > 1]
-    return b"".join(slots) + (b"\x0f" if sets.left else b"")
+    right = _LOCKING_RIGHT[_RIGHT_BY_DEFAULT] if sets.right != _RIGHT_BY_DEFAULT else b""
+    return b"".join(slots) + (b"\x0f" if sets.left else b"") + right

@@ -34,6 +34,14 @@ class Connection(ABC):
         and RemoteProtocolError for what is no message of ours.
         """
 
+    def receive_now(self) -> bytes | None:
+        """The next message, or None while only a part of it has come.
+
+        For who selects: to be called when there is something `buffered`, or the
+        descriptor is readable; then it does not block. Raises what `receive` raises.
+        """
+        return self.receive()
+
     @property
     @abstractmethod
     def backlog_bytes(self) -> int:

@@ -231,6 +231,11 @@ class DialledConnection(SocketConnection):
         return self._frames.buffered
 
     def receive(self) -> bytes:
+        while (message := self.receive_now()) is None:
+            pass
+        return message
+
+    def receive_now(self) -> bytes | None:
         try:
             return self._next_message()
         except (websocket.WebSocketException, ValueError) as error:
@@ -240,19 +245,19 @@ class DialledConnection(SocketConnection):
             self.release()
             raise
 
-    def _next_message(self) -> bytes:
-        while True:
+    def _next_message(self) -> bytes | None:
+        """A message; None after one look at the socket that brought no whole one."""
+        frame = self._frames.next()
+        if frame is None:
+            self._frames.feed(self._receive_some())
             frame = self._frames.next()
-            if frame is None:
-                self._frames.feed(self._receive_bytes())
-            elif isinstance(frame, OddFrame):
-                message = self._take(_parsed(frame))
-                if message is not None:
-                    return message
-            elif self._parts:
-                raise RemoteProtocolError(reason="a message within another one")
-            else:
-                return frame
+        if frame is None:
+            return None
+        if isinstance(frame, OddFrame):
+            return self._take(_parsed(frame))
+        if self._parts:
+            raise RemoteProtocolError(reason="a message within another one")
+        return frame
 
     def _take(self, frame: ABNF) -> bytes | None:
         """What a frame completes: a message, or nothing yet."""

@@ -76,8 +76,9 @@ class FrameReader:
 
     @property
     def buffered(self) -> bool:
-        """Whether something was fed and not yet taken."""
-        return self._at < len(self._data)
+        """Whether `next` has something before more is fed: part of a frame is nothing."""
+        size, start = self._layout(self._data, self._at)
+        return size > self._max_bytes or start + size <= len(self._data)
 
     def feed(self, data: bytes) -> None:
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data

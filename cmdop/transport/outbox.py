@@ -18,6 +18,8 @@ from cmdop.errors import ConnectionClosed
 from cmdop.limits import KIB, UPLINK_LOW_WATER_BYTES
 
 _AT_ONCE_BYTES: Final = 256 * KIB
+_PIECE_BYTES: Final = 64
+"""What a queued piece takes beside its bytes: a flood of tiny ones must not be for free."""
 _NOT_BLOCKING: Final[int | None] = getattr(socket, "MSG_DONTWAIT", None)
 """None on Windows: there everything goes through the writer thread."""
 
@@ -69,7 +71,7 @@ class Outbox:
                 data = data[self._offer(data) :]
                 if not data:
                     return
-            if self._queued_bytes + len(data) <= self._limit:
+            if self._queued_bytes + len(self._queue) * _PIECE_BYTES + len(data) <= self._limit:
                 self._append(data)
                 return
         self._give_up()

@@ -80,6 +80,7 @@ class Client:
     def __init__(self, number: int, role: str, psk: bytes) -> None:
         self.stream: AgentStream
         self.congested = False
+        self.turn = 0
         self.closings: list[tuple[str, str]] = []
         self.misuse: list[str] = []
         self.output = bytearray()

@@ -230,7 +230,12 @@ def test_only_a_connection_that_held_makes_the_next_try_at_once(
     service = AgentService(home, AgentOptions("prod", SERVER, key.text))
     ours, theirs = memory_pair()
     theirs.send(encode_frame(FrameKind.CONTROL, CONNECTION_STREAM, RELAY_MESSAGES.encode(WELCOME)))
-    monkeypatch.setattr(service, "_welcomed", lambda _: setattr(clock, "now", held_seconds) or theirs.close())
+
+    def welcomed(_: Welcome) -> None:
+        clock.now = held_seconds
+        theirs.close()
+
+    monkeypatch.setattr(service, "_welcomed", welcomed)
     service._serve(ours, backoff)
     assert backoff.resets == resets
     service._shells.close()

@@ -152,7 +152,12 @@ def test_no_wake_up_is_lost_between_congestion_and_draining(session: Session) ->
     """What one thread finds congested another one pumps on, at whatever moment it drains."""
     watcher = session.watch()
     said = text_of(60 * KIB)
-    printed = in_background(lambda: [session.pty.print(said[at : at + 37]) for at in range(0, len(said), 37)] and None)
+
+    def print_bit_by_bit() -> None:
+        for at in range(0, len(said), 37):
+            session.pty.print(said[at : at + 37])
+
+    printed = in_background(print_bit_by_bit)
     while len(watcher.output) < len(said):
         watcher.congested = True
         watcher.congested = False

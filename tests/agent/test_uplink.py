@@ -148,6 +148,7 @@ def served() -> Iterator[Served]:
 
 def test_a_welcome_is_passed_on_and_pings_are_answered(served: Served) -> None:
     served.relay.say(WELCOME)
+    assert served.relay.hear(Heartbeat).sessions == (SESSION,)  # a relay that was restarted knows of none
     served.relay.all_answered()
     assert served.welcomes == [WELCOME]
 
@@ -163,7 +164,8 @@ def test_streams_are_served_beside_each_other(served: Served) -> None:
     two.send(RecordKind.INPUT, 0, b"ls")
     assert served.machine.ptys[0].until_typed(2) == b"ls"
     served.relay.say(Closed(), 1)
-    served.relay.all_answered()
+    while served.relay.hear(Heartbeat).sessions[0].clients != 1:
+        pass
     served.machine.ptys[0].print(b"README")
     assert two.until_shown(6) == b"README"
     assert one.output == b""

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 class MemoryKeyring(KeyringBackend):
     """A keyring that works."""
 
-    priority = 5.0  # type: ignore[assignment]
+    priority = 5.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Unviable(KeyringBackend):
     """A keyring whose system is not there: asking how good it is raises."""
 
     @property
-    def priority(self) -> float:  # type: ignore[override]
+    def priority(self) -> float:
         raise RuntimeError("Secret Service is not available")
 
     def get_password(self, service: str, username: str) -> str | None:
@@ -83,9 +83,7 @@ def vault(home: Home) -> Vault:
     return Vault(home)
 
 
-def test_with_a_keyring_the_secret_is_there_and_not_in_the_file(
-    home: Home, vault: Vault, ring: MemoryKeyring
-) -> None:
+def test_with_a_keyring_the_secret_is_there_and_not_in_the_file(home: Home, vault: Vault, ring: MemoryKeyring) -> None:
     assert vault.keep("api-key:home", "secret") == "keyring"
     assert list(ring.kept) == [("cmdop", f"{home.path}:api-key:home")]
     assert b"secret" not in home.file(FILE).read_bytes().replace(b"secrets", b"")
@@ -185,7 +183,9 @@ def test_a_keyring_that_is_configured_and_not_there_is_said(home: Home) -> None:
     assert (done.stdout, done.stderr) == ("keyring-unusable\n", "")
 
 
-@pytest.mark.parametrize("content", [{"name": "text"}, {"name": {"in": "file"}}, {"name": {"in": "file", "secret": 5}}, {"name": {}}])
+@pytest.mark.parametrize(
+    "content", [{"name": "text"}, {"name": {"in": "file"}}, {"name": {"in": "file", "secret": 5}}, {"name": {}}]
+)
 def test_an_entry_that_makes_no_sense_is_no_secret(home: Home, vault: Vault, content: dict[str, Any]) -> None:
     home.write_json(FILE, content)
     assert vault.get("name") is None

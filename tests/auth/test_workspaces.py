@@ -63,7 +63,11 @@ def test_a_file_that_makes_no_sense_is_set_aside_and_said(home: Home, fields: di
     assert load_workspaces(home) == Workspaces(DEFAULT_WORKSPACE, {})
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner)))
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner)
+    )
+)
 def test_no_content_raises_anything_else(fields: Any) -> None:
     import tempfile
     from pathlib import Path

@@ -63,7 +63,7 @@ def test_every_verb_on_the_list_is_there_and_has_a_help_line(name: str, capsys: 
 
 
 def test_the_help_names_every_verb_without_importing_one(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(root_module.importlib, "import_module", lambda name: pytest.fail(name))
+    monkeypatch.setattr(root_module.importlib, "import_module", pytest.fail)
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
     assert [name for name in VERBS if f"  {name} " not in shown] == []

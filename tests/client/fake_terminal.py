@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 
 from cmdop.errors import TerminalGone
 from cmdop.terminal.interface import Output, Terminal
-from cmdop.winsize import Winsize
+from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 
 TIMEOUT_SECONDS = 10.0
 HOLDS_BYTES = 4096
@@ -85,7 +85,7 @@ class FakeTerminal(Terminal):
 
     output: FakeOutput
 
-    def __init__(self, is_tty: bool = True, blind: bool = False, winsize: Winsize = Winsize(24, 80)) -> None:
+    def __init__(self, is_tty: bool = True, blind: bool = False, winsize: Winsize = DEFAULT_WINSIZE) -> None:
         self.output = FakeOutput(blind)
         self.log: list[str] = []
         self.winsize = winsize

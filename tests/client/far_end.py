@@ -10,7 +10,7 @@ from cmdop.client.link import MachineStream, StreamAbout
 from cmdop.errors import ConnectionClosed
 from cmdop.limits import SESSION_TOKEN_SECONDS
 from cmdop.seal.noise import Channel, Handshake, prologue
-from cmdop.transport.memory import MemoryConnection, memory_pair
+from cmdop.transport.memory import memory_pair
 from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, decode_frame, encode_frame
 from cmdop.wire.message import Message
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from cmdop.transport.memory import MemoryConnection
 from cmdop.winsize import Winsize
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
+from cmdop.wire.relay_messages import MachineRecord
 from cmdop.wire.session_messages import AuthChallenge, Ended, Refused, Register
 from tests.client.far_end import READY, WELCOME_IN, FarEnd
 from tests.network import SERVER, Network, RunningAgent, wire_up
@@ -229,7 +230,7 @@ class ShortLink:
         self.closed = True
 
 
-MACHINE = connect_module.MachineRecord("8f23a4b0-0000-4000-8000-000000000001", "prod-api-1", "prod", True, 3.0, 0.0)
+MACHINE = MachineRecord("8f23a4b0-0000-4000-8000-000000000001", "prod-api-1", "prod", True, 3.0, 0.0)
 
 
 @pytest.fixture
@@ -237,10 +238,6 @@ def short(network: Network, monkeypatch: pytest.MonkeyPatch) -> ShortLink:
     link = ShortLink(FarEnd())
     monkeypatch.setattr(connect_module, "reach_relay", lambda *_: link)
     return link
-
-
-def answers(*messages: Message) -> Callable[[ShortLink], None]:
-    return lambda link: [link.far.say(message) for message in messages] and None
 
 
 def test_what_is_asked_for_is_in_the_first_message(network: Network, short: ShortLink, told: Told) -> None:

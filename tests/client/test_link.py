@@ -135,13 +135,13 @@ def test_a_relay_that_says_nothing_is_given_up(
 ) -> None:
     """And it is always the time that is named, though the closing is what wakes us."""
     monkeypatch.setattr(link_module, "HELLO_TIMEOUT_SECONDS", 0.005)
-    with pytest.raises(TimedOut, match="the relay ws://relay did not answer within 0.005 s"):
+    with pytest.raises(TimedOut, match=r"the relay ws://relay did not answer within 0\.005 s"):
         RelayLink(ends[0], SERVER)
 
 
 def test_a_relay_that_hangs_up_is_not_taken_for_a_slow_one(ends: tuple[Connection, Talker]) -> None:
     ends[1].connection.close("too busy")
-    with pytest.raises(ConnectionClosed, match="closed: (too busy|it is closed)"):
+    with pytest.raises(ConnectionClosed, match=r"closed: (too busy|it is closed)"):
         RelayLink(ends[0], SERVER)
 
 

@@ -58,9 +58,7 @@ def test_a_message_and_room_are_told_apart(
     assert wait_for(pair[0], full_pipe[1], LONG_SECONDS) == (False, True)
 
 
-def test_a_message_wakes_who_waits(
-    pair: tuple[MemoryConnection, MemoryConnection], full_pipe: tuple[int, int]
-) -> None:
+def test_a_message_wakes_who_waits(pair: tuple[MemoryConnection, MemoryConnection], full_pipe: tuple[int, int]) -> None:
     sender = threading.Thread(target=pair[1].send, args=(b"x",), daemon=True)
     sender.start()
     assert wait_for(pair[0], full_pipe[1], LONG_SECONDS) == (True, False)

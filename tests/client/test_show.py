@@ -45,7 +45,7 @@ def show_on(screen: Screen, offset: int = 0) -> Show:
 def test_output_and_replay_are_shown_in_the_order_they_came() -> None:
     screen = Screen()
     show = show_on(screen, 7)
-    show.put_replay(b"old ")
+    show.put_replay(7, b"old ")
     show.put_output(7, b"new ")
     show.put_output(11, b"newer")
     assert show.pending
@@ -95,7 +95,7 @@ def test_no_more_is_granted_than_was_written() -> None:
 def test_replay_needs_no_credit_and_earns_none() -> None:
     show = show_on(Screen())
     for _ in range(10):
-        show.put_replay(bytes(60_000))
+        show.put_replay(0, bytes(60_000))
     assert show.write() is None
 
 

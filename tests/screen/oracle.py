@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import struct
 from pathlib import Path
 from typing import Any
 
 from cmdop.screen import mode_table
+from cmdop.screen.cells import SPACER, cell_at, is_full
 from cmdop.screen.ghostty import GhosttyScreen, Library, library_path
-from cmdop.screen.rows import Cell, cell_at
 from cmdop.screen.state import PLAIN, Charsets, Row, Saved, Screen, Terminal
 from cmdop.winsize import Winsize
 
@@ -17,7 +18,9 @@ SIZE = Winsize(24, 80)
 
 _USUAL = Charsets((1, 1, 1, 1), 0, 2, None)
 _NEVER_SAVED = Saved(0, 0, PLAIN, _USUAL, False, False, False)
-_SYNCHRONIZED = 2026
+_UNSEEN = (3, 2026, 47, 1047, 1048, 1049)
+"""Synchronized output is never left on; which screen is shown is seen by itself; and
+columns are what the PTY has."""
 
 
 @functools.cache
@@ -38,15 +41,14 @@ def seen(state: Terminal, history: bool = True) -> dict[str, Any]:
         "primary": _screen(state.primary, history, shown=state.alternate is None),
         "alternate": _screen(state.alternate, history, shown=True) if state.alternate else None,
         "region": state.region,
-        "modes": [mode for mode in mode_table.MODES if mode_table.is_on(state, mode) and mode != _SYNCHRONIZED],
+        "modes": [mode for mode in mode_table.MODES if mode_table.is_on(state, mode) and mode not in _UNSEEN],
         "mouse": (state.mouse, state.mouse_format),
         "other keys": state.modify_other_keys,
-        "tab stops": state.tab_stops,
+        "tab stops": state.tab_stops - {0},
         "colours": state.colours,
         "title": state.title,
         "folder": state.folder,
         "shape": (state.cursor_shaped, state.active.shape if state.cursor_shaped else 1),
-        "prompt": state.prompt_redraw,
     }
 
 
@@ -60,11 +62,20 @@ def _screen(screen: Screen, history: bool, shown: bool) -> dict[str, Any]:
     return {
         "history": [_line(row) for row in screen.history] if history else None,
         "rows": [_line(row) for row in screen.rows],
-        "wraps": [row.wraps and after.continues for row, after in zip(screen.rows, screen.rows[1:], strict=False)],
+        "wraps": [_wraps(row, after) for row, after in zip(screen.rows, screen.rows[1:], strict=False)],
         "keyboard": screen.keyboard,
         "saved": saved._replace(charsets=_designated(saved.charsets)),
         **(cursor if shown else {}),
     }
+
+
+def _wraps(row: Row, after: Row) -> bool:
+    """Lines that a terminal can be made to wrap: those that were full when they did."""
+    return row.wraps and after.continues and is_full(row) and bool(cell_at(after, 0).text)
+
+
+_OWN = (1 << 26) - 1 | 7 << 42 | 3 << 46
+"""Of a cell: all but the numbers of its style and its link."""
 
 
 def _designated(sets: Charsets) -> Charsets:
@@ -74,18 +85,14 @@ def _designated(sets: Charsets) -> Charsets:
 
 
 def _line(row: Row) -> tuple[object, ...]:
-    cells = [_cell(row, col) for col in range(row.page.cols)]
-    while cells and cells[-1] is None:
-        cells.pop()
-    return (row.prompt if cells else 0, *cells)
-
-
-def _cell(row: Row, col: int) -> Cell | None:
-    """None for a blank that nobody coloured."""
-    cell = cell_at(row, col)
-    return None if cell == Cell(col, 1, " ", PLAIN, None, False, 0) and not _written(row, col) else cell
-
-
-def _written(row: Row, col: int) -> bool:
-    cell = row.cells[col * row.width : (col + 1) * row.width]
-    return bool(int.from_bytes(cell, "little") & (3 if row.width > 2 else 0) or cell.strip(b"\0"))
+    """A row's cells. Those of one or two bytes have nothing but their text."""
+    if row.width <= 2:
+        return (row.cells.decode("latin-1" if row.width == 1 else "utf-16-le").rstrip("\0"),)
+    styles, links, suffixes = row.page.styles, row.page.links, row.page.suffixes
+    words = struct.unpack(f"<{row.used}{'I' if row.width == 4 else 'Q'}", row.cells)
+    cells = [
+        (w >> 42 & 3,) if w & SPACER else (w & _OWN, styles.get(w >> 26 & 0xFFFF, PLAIN), links.get(w >> 48))
+        for w in words
+    ]
+    further = [suffix for (place, _), suffix in sorted(suffixes.items()) if place == row.place]
+    return (row.prompt, *cells, *further)

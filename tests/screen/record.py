@@ -81,7 +81,7 @@ def main(names: list[str]) -> None:
         for name in names or PROGRAMS:
             recorded = record(PROGRAMS[name], folder)
             (CORPUS / f"{name}.bin").write_bytes(recorded[:LARGEST_BYTES])
-            print(f"{name}: {len(recorded)} bytes")
+            sys.stdout.write(f"{name}: {len(recorded)} bytes\n")
 
 
 def prepare(folder: Path) -> None:
@@ -121,11 +121,11 @@ def texts() -> dict[str, bytes]:
         + "^[1;1Htop^[24;1Hbottom^[6;1H^[2L^M^[?6h^[2;3Hin^7^[3g^[5G^H"
         + "^[?69h^[10;40s^[3;3Hmargins^[2M",
         "modes": "^[?1h^=^[?2004h^[?1000;1002;1003;1006h^[?1004h^[?12l^[5 q^[>1u^[>5u^[>4;2m^[4h^[?7lins^[20h"
-        + "^]2;the title^\\^]7;file:///tmp^\\^[?25l^[?1049h^[>3uin the other^[?2026h^[5;5H^[1;4:3;58:2::1:2:3m",
+        "^]2;the title^\\^]7;file:///tmp^\\^[?25l^[?1049h^[>3uin the other^[?2026h^[5;5H^[1;4:3;58:2::1:2:3m",
         "colours": f"{palette}{truecolour}^[m\r\n{attributes}\r\n^[45mto the end^[K^[m\r\n"
-        + "^]4;1;#102030^\\^]11;#010203^\\^[7mreverse^[10X",
+        "^]4;1;#102030^\\^]11;#010203^\\^[7mreverse^[10X",
         "links": "^]8;;http://example.org/a^\\a link^]8;;^\\ and ^]8;id=7;http://example.org/b^\\"
-        + f"{'wrapped ' * 20}^]8;;^\\\r\n^]8;;http://example.org/open^\\still open",
+        f"{'wrapped ' * 20}^]8;;^\\\r\n^]8;;http://example.org/open^\\still open",
         "protected": 'a^[1"qkept^[0"qlost^[?2K\r\n^Viso^Wnot^[1"qon',
         "lines": "^(0lqqqk^[10bx^(B\r\nabc^[5b\r\n^)0\x0eqqq\x0f\r\n^*0^Nqq^(0q^7^(Bz\r\n\ttab^[Zback^[3;3Hx^[5C",
     }

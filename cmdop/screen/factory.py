@@ -1,0 +1,30 @@
+"""Which terminal model a session gets."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+from cmdop.errors import ModelUnusable
+from cmdop.screen.ghostty import library_path
+from cmdop.screen.interface import ScreenModel
+from cmdop.screen.isolated import IsolatedScreen, worker_command
+from cmdop.screen.ring import RingScreen
+from cmdop.winsize import Winsize
+
+_log = logging.getLogger(__name__)
+
+
+def open_screen(winsize: Winsize) -> ScreenModel:
+    """A model for a new session: the library's where its wheel is installed, else the ring."""
+    library = _library()
+    return RingScreen() if library is None else IsolatedScreen(winsize, worker_command(library))
+
+
+@functools.cache
+def _library() -> str | None:
+    try:
+        return library_path()
+    except ModelUnusable as error:
+        _log.warning("sessions are replayed from their last output: %s", error.sentence)
+        return None
