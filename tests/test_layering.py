@@ -19,13 +19,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {"errors", "limits", "deadline", "winsize", "home", "control"}
+BASE = {"errors", "limits", "deadline", "winsize", "home", "control", "logline"}
 COMMON_GROUND = BASE | {"wire"}
 LAYERS = {
     # The base: no third party, and nothing of ours but what is named.
     "errors": set(),
     "limits": set(),
     "deadline": set(),
+    "logline": set(),
     "winsize": {"limits"},
     "home": {"errors"},
     "control": {"errors", "home", "limits"},
