@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cmdop.agent.keyboard import Keyboard
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import SessionRefused
 from cmdop.limits import (
@@ -36,10 +36,6 @@ from cmdop.wire.session_messages import Ended, Ready
 
 LAG_MAX_BYTES = RING_BYTES // 2
 """The PTY is not read while every client with credit is further behind than this."""
-
-
-_TOGETHER_BYTES = 4096
-"""Small records of input are put together up to here."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Shell:
         self._lock = threading.Lock()
         self._ring = RingBuffer()
         self._viewers: dict[str, Viewer] = {}
-        self._input: deque[tuple[Viewer, bytes]] = deque()
+        self._keyboard = Keyboard(pty)
         self._sizes = SizeOwner()
         self._grace = GraceClock(time.monotonic(), GRACE_SECONDS)
         self._end: Ended | None = None
@@ -150,9 +146,9 @@ class Shell:
             fresh = viewer.typed.receive(offset, data)
             size = self._sizes.claim(viewer.client_id)
             if fresh and self._end is None:
-                self._queue_input(viewer, fresh)
-            acks = self._write_input()
-            stuck = bool(self._input)
+                self._keyboard.put(viewer, fresh)
+            acks = self._keyboard.write()
+            stuck = self._keyboard.stuck
         self._apply_size(size)
         self._acknowledge(acks)
         if stuck:
@@ -174,31 +170,6 @@ class Shell:
     def _apply_size(self, size: Winsize | None) -> None:
         if size is not None:
             self._pty.resize(size.clamped())
-
-    def _queue_input(self, viewer: Viewer, data: bytes) -> None:
-        """Keep what was typed for the PTY; small records together, or a flood of them would
-        hold the lock for a system call each. The lock is held."""
-        if self._input and self._input[-1][0] is viewer and len(self._input[-1][1]) < _TOGETHER_BYTES:
-            data = self._input.pop()[1] + data
-        self._input.append((viewer, data))
-
-    def _write_input(self) -> list[tuple[Viewer, int]]:
-        """Give the PTY what it takes; whom to acknowledge what. The lock is held."""
-        acks: list[tuple[Viewer, int]] = []
-        while self._input:
-            viewer, data = self._input[0]
-            try:
-                taken = self._pty.write(data)
-            except PtyClosed:
-                self._input.clear()  # nobody is left to read it
-                break
-            if taken and (ack := viewer.typed.took(taken)) is not None:
-                acks.append((viewer, ack))
-            if taken < len(data):
-                self._input[0] = (viewer, data[taken:])
-                break
-            self._input.popleft()
-        return acks
 
     def _acknowledge(self, acks: list[tuple[Viewer, int]]) -> None:
         for viewer, offset in acks:
@@ -257,14 +228,14 @@ class Shell:
         try:
             while True:
                 with self._lock:
-                    want_write, want_read = bool(self._input), self._may_read()
+                    want_write, want_read = self._keyboard.stuck, self._may_read()
                     self._paused = not want_read
                 ready = self._pty.wait(want_write=want_write, want_read=want_read)
                 if ready.readable:
                     self._take_output(self._pty.read().data)
                 if ready.writable:
                     with self._lock:
-                        acks = self._write_input()
+                        acks = self._keyboard.write()
                     self._acknowledge(acks)
         except PtyClosed:
             self._finish_session()
@@ -288,7 +259,7 @@ class Shell:
     def _finish_session(self) -> None:
         exited = self._pty.exit_status(HANGUP_TO_KILL_SECONDS) or Exited(status=0)
         with self._lock:
-            self._input.clear()
+            self._keyboard.clear()
             self._end = Ended(exited.status, exited.signal, self._ring.head)
             viewers = list(self._viewers.values())
         self._pty.close()

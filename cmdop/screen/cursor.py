@@ -100,7 +100,7 @@ def _is_penned(cell: Cell, screen: Screen, character: str) -> bool:
     """Whether a character drawn with the pen in force would look just like this cell."""
     drawn = (cell.style, cell.link, cell.protected, cell.semantic)
     pen = (screen.style, screen.link, screen.protected, screen.semantic)
-    return drawn == pen and cell.text == _shown(character, screen.charsets)
+    return bool(cell.text) and drawn == pen and cell.text == _shown(character, screen.charsets)
 
 
 def _shown(character: str, sets: Charsets) -> str:

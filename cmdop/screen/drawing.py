@@ -82,8 +82,9 @@ def _alternate(terminal: Terminal, screen: Screen) -> Iterator[bytes]:
 
 def _tab_stops(terminal: Terminal, always: bool) -> bytes:
     """TBC and HTS, where there is not one every eighth column."""
-    usual = frozenset(range(_TAB_INTERVAL, terminal.size.cols, _TAB_INTERVAL))
-    if not always and terminal.tab_stops | {0} == usual | {0}:
+    ends = {0, terminal.size.cols - 1}  # where a tab stops anyway
+    usual = set(range(_TAB_INTERVAL, terminal.size.cols, _TAB_INTERVAL))
+    if not always and terminal.tab_stops | ends == usual | ends:
         return b""
     return b"\x1b[3g" + b"".join(b"\x1b[%dG\x1bH" % (col + 1) for col in sorted(terminal.tab_stops))
 

@@ -109,19 +109,15 @@ class _Drawing:
             self._out.append(text.encode("utf-8", "replace"))
 
     def _draw_characters(self, cells: tuple[int, ...], col: int) -> None:
-        blanks = 0
-        for at, cell in enumerate(cells, col):
-            if cell & SPACER:
-                continue
-            if not cell >> 2 & CODEPOINT:
-                blanks += 1
-                continue
-            if blanks:
-                self._draw_blanks(blanks, at - blanks)
-                blanks = 0
-            self._draw_character(cell, at)
-        if blanks:
-            self._draw_blanks(blanks, col + len(cells) - blanks)
+        kinds = [2 if cell & SPACER else bool(cell >> 2 & CODEPOINT) for cell in cells]
+        at = 0
+        for kind, run in itertools.groupby(kinds):
+            start, at = at, at + len(list(run))
+            if kind == 0:
+                self._draw_blanks(at - start, col + start)
+            elif kind == 1:
+                for place in range(start, at):
+                    self._draw_character(cells[place], col + place)
 
     def _draw_character(self, cell: int, col: int) -> None:
         suffix = self._page.suffixes.get((self._row.place, col), "") if cell & SUFFIXED else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from abc import abstractmethod
 from typing import Final
 
 from cmdop.errors import ConnectionClosed
@@ -87,6 +88,6 @@ class SocketConnection(Connection):
         if self.on_drained is not None:
             self.on_drained()
 
+    @abstractmethod
     def _closing_frame(self, reason: str) -> bytes:
         """The WebSocket close frame that says goodbye (RFC 6455 §5.5.1)."""
-        raise NotImplementedError

@@ -210,6 +210,50 @@ def test_a_stalled_client_holds_up_neither_the_others_nor_the_program(session: S
     assert current.until_finished() == said
 
 
+@pytest.mark.parametrize("congested", [True, False])
+def test_a_client_that_was_too_slow_goes_on_from_what_is_shown_now(session: Session, congested: bool) -> None:
+    """It is told where; nothing is asked of its terminal again, and from there on it misses nothing."""
+    stalled = session.watch(window_bytes=5)
+    current = session.watch()
+    said = text_of(RING_BYTES + 100 * KIB) + b"\r\nwhere?\x1b[6n\r\n"
+    session.pty.print(said)
+    current.until_shown(len(said))
+    assert bytes(stalled.output) == said[:5]
+    if congested:
+        stalled.congested = True
+        session.shell.grant(stalled.viewer, 1000)
+        assert stalled.skips == []
+        stalled.congested = False
+    session.shell.grant(stalled.viewer, 1000)
+    assert stalled.skips == [len(said)]
+    assert bytes(stalled.replay).endswith(b"where?\x18\r\n")
+    assert stalled.output == b""  # its credit ended before
+    session.shell.grant(stalled.viewer, len(said) + 3)
+    session.pty.print(b"live")
+    assert stalled.until_shown(3) == b"liv"
+    session.pty.exit()
+    current.until_finished()
+    session.shell.grant(stalled.viewer, len(said) + 4)
+    assert stalled.until_finished() == b"live"
+    assert stalled.told == [Ended(0, 0, len(said) + 4)]
+    assert stalled.mistakes == []
+
+
+def test_a_client_may_be_too_slow_again_and_again(session: Session) -> None:
+    slow, current = session.watch(window_bytes=10), session.watch()
+    printed = 0
+    for number in range(1, 4):
+        session.pty.print(text_of(RING_BYTES + 10 * KIB) + b"\r\n%d" % number)
+        printed += RING_BYTES + 10 * KIB + 3
+        current.until_shown(printed)
+        session.shell.grant(slow.viewer, slow.viewer.cursor + 10)
+        assert slow.skips[-1] == printed
+        assert bytes(slow.replay) == b"%d" % number  # from the first line end that is kept
+        session.shell.grant(slow.viewer, printed + 10)
+    assert len(slow.skips) == 3
+    assert slow.mistakes == []
+
+
 def test_the_program_waits_for_a_lagging_client_when_it_is_the_only_one(session: Session) -> None:
     """Its connection is full, so nothing is thrown away for want of a ring that is long enough."""
     watcher = session.watch()

@@ -163,6 +163,8 @@ def test_streams_are_served_beside_each_other(served: Served) -> None:
     two.send(RecordKind.INPUT, 0, b"ls")
     assert served.machine.ptys[0].until_typed(2) == b"ls"
     served.relay.say(Closed(), 1)
+    two.send(RecordKind.INPUT, 2, b"\n")
+    assert served.machine.ptys[0].until_typed(3) == b"ls\n"  # so the other one is closed by now
     served.machine.ptys[0].print(b"README")
     assert two.until_shown(6) == b"README"
 

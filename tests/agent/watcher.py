@@ -28,6 +28,9 @@ class Watcher:
         self.output = bytearray()
         self.starts: list[int] = []
         """Offsets of the output records."""
+        self.skips: list[int] = []
+        """Where output went on after a client had been too slow; `replay` and `output` begin anew there."""
+        self._next: int | None = None
         self.acks: list[int] = []
         self.told: list[Message] = []
         self.finished = 0
@@ -43,16 +46,26 @@ class Watcher:
             if kind == RecordKind.OUTPUT:
                 self._take_output(offset, payload)
             elif kind == RecordKind.REPLAY:
-                if self.output:
-                    self.mistakes.append("replay after output")
-                self.replay += payload
+                self._take_replay(offset, payload)
             elif kind == RecordKind.ACK:
                 self.acks.append(offset)
             self._change.notify_all()
 
+    def _take_replay(self, offset: int, payload: bytes) -> None:
+        """At first, or when it was too slow: then output goes on at a later offset."""
+        if self._next is not None and offset <= self._next and not (self.skips and self.skips[-1] == offset):
+            self.mistakes.append(f"replay at {offset}, and {self._next} was next")
+        if self._next is not None and offset != self._next:
+            self.skips.append(offset)
+            self.replay.clear()
+            self.output.clear()
+        self._next = offset if self.skips else None
+        self.replay += payload
+
     def _take_output(self, offset: int, payload: bytes) -> None:
-        if self.starts and offset != self.starts[0] + len(self.output):
-            self.mistakes.append(f"output at {offset} and not at {self.starts[0] + len(self.output)}")
+        if self._next not in (None, offset):
+            self.mistakes.append(f"output at {offset} and not at {self._next}")
+        self._next = offset + len(payload)
         if offset + len(payload) > self.viewer.credit.limit:
             self.mistakes.append(f"output to {offset + len(payload)}, with credit to {self.viewer.credit.limit}")
         if self.ended is not None:

@@ -99,6 +99,30 @@ def test_replay_needs_no_credit_and_earns_none() -> None:
     assert show.write() is None
 
 
+def test_a_replay_that_leaves_output_out_goes_on_behind_it_with_credit_from_there() -> None:
+    screen = Screen(0)
+    show = show_on(screen)
+    show.put_output(0, b"stalled ")
+    skipped_to = 10 * WINDOW_MIN_BYTES
+    limit = show.put_replay(skipped_to, b"screen ")
+    assert limit == skipped_to + WINDOW_MIN_BYTES
+    assert show.put_replay(skipped_to, b"and more ") is None
+    with pytest.raises(RemoteProtocolError, match=f"{skipped_to} was next"):
+        show.put_output(8, b"missed")
+    show.put_output(skipped_to, b"live")
+    screen.room = None
+    assert show.write() is None  # what stood in the queue before was given up as credit
+    assert screen.shown == b"stalled screen and more live"
+
+
+def test_a_replay_may_be_empty_and_never_goes_back() -> None:
+    show = show_on(Screen(), 7)
+    assert show.put_replay(7, b"") is None
+    assert not show.pending
+    with pytest.raises(RemoteProtocolError, match="7 was next"):
+        show.put_replay(6, b"old")
+
+
 @pytest.mark.parametrize("offset", [0, 4, 6, 2**62])
 def test_a_gap_and_an_overlap_are_refused(offset: int) -> None:
     show = show_on(Screen())

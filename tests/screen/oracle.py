@@ -44,7 +44,7 @@ def seen(state: Terminal, history: bool = True) -> dict[str, Any]:
         "modes": [mode for mode in mode_table.MODES if mode_table.is_on(state, mode) and mode not in _UNSEEN],
         "mouse": (state.mouse, state.mouse_format),
         "other keys": state.modify_other_keys,
-        "tab stops": state.tab_stops - {0},
+        "tab stops": state.tab_stops - {0, state.size.cols - 1},
         "colours": state.colours,
         "title": state.title,
         "folder": state.folder,

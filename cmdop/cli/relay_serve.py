@@ -1,0 +1,74 @@
+"""`cmdop relay serve`: be a relay."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+from pathlib import Path
+
+import click
+
+from cmdop.cli.relay_options import db_option
+from cmdop.logline import LogLine
+from cmdop.store.sqlite import SqliteStore
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:7420", show_default=True, help="Where to listen.")
+@db_option
+@click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Certificate chain, PEM.")
+@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@click.option("--insecure", is_flag=True, help="Plain text off loopback, behind a proxy that does TLS.")
+def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, insecure: bool) -> None:
+    """Run a relay until SIGTERM or Ctrl-C.
+
+    \b
+    Example: cmdop relay serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
+    """
+    from cmdop.cli.runtime import settle
+    from cmdop.relay.control import RelayControl
+    from cmdop.relay.listen import listen_address, need_safe, server_tls
+    from cmdop.relay.server import RelayServer
+    from cmdop.transport.address import ServerAddress
+
+    stop = _stop_signals()
+    _log_to_stderr()
+    address = listen_address(listen)
+    tls = server_tls(tls_cert, tls_key)
+    if not need_safe(ServerAddress(tls is not None, *address), insecure=insecure):
+        click.echo("warning: --insecure: who can see this network can see keys that are shown to this relay.", err=True)
+    store = SqliteStore(db)
+    server = RelayServer(store, address, tls)
+    try:
+        settle()
+        server.start()
+        control = RelayControl(db, server.switch)
+        try:
+            click.echo(f"cmdop relay listening on {ServerAddress(tls is not None, *server.address).url}", err=True)
+            stop.get()
+        finally:
+            control.close()
+    finally:
+        server.close()
+        store.close()
+
+
+def _stop_signals() -> queue.SimpleQueue[int]:
+    """Gets the number of a signal that asks to stop.
+
+    A SimpleQueue may be put to from a signal handler, whatever the main thread was
+    doing with it; an Event may not.
+    """
+    stop: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: stop.put(number))
+    return stop
+
+
+def _log_to_stderr() -> None:
+    debug = os.environ.get("CMDOP_DEBUG", "") not in ("", "0")
+    to_stderr = logging.StreamHandler()
+    to_stderr.setFormatter(LogLine("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[to_stderr])
