@@ -28,6 +28,7 @@ ANSWER_MAX_BYTES = 1 << 20
 _SOCKET_PATH_MAX_CHARS = 100
 """sun_path holds 104 bytes on macOS and 108 on Linux, the final zero included."""
 
+_SHORT_FOLDER = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108 - TMPDIR may be long; mkdtemp makes it 0700
 _REQUEST_TIMEOUT_SECONDS = 2.0
 _LOG = logging.getLogger("cmdop.control")
 
@@ -71,7 +72,7 @@ class ControlServer:
         if len(os.fsencode(beside)) <= _SOCKET_PATH_MAX_CHARS:
             beside.unlink(missing_ok=True)  # a killed process left it
             return str(beside)
-        self._scratch = tempfile.TemporaryDirectory(prefix="cmdop-")
+        self._scratch = tempfile.TemporaryDirectory(prefix="cmdop-", dir=_SHORT_FOLDER)
         return str(Path(self._scratch.name) / "control.socket")
 
     def _serve(self) -> None:

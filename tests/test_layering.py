@@ -83,7 +83,7 @@ FACTORIES = {
 """Where the platform is asked for. An adapter may assert which one it is for, for mypy."""
 
 
-PROGRAMS = {"cmdop/ptyhost/launcher_program.py"}
+PROGRAMS = {"cmdop/ptyhost/launcher_program.py", "cmdop/screen/worker_program.py"}
 """Run as processes of their own: their environment is what they were started with."""
 
 

@@ -9,6 +9,7 @@ makes the progress, so no byte waits for another thread to wake up.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -33,6 +34,8 @@ from cmdop.session.ring import RingBuffer
 from cmdop.winsize import Winsize
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import Ended, Ready
+
+_LOG = logging.getLogger("cmdop.agent")
 
 LAG_MAX_BYTES = RING_BYTES // 2
 """The PTY is not read while every client with credit is further behind than this."""
@@ -114,10 +117,21 @@ class Shell:
         return ready
 
     def _set_up_replay(self, viewer: Viewer) -> None:
+        """Let a client's output go on at the head, what came before to be drawn. The lock is held."""
         kept = self._ring.read(self._ring.tail, RING_BYTES)
         torn = unfinished(kept)
         viewer.cursor = self._ring.head - torn
-        shown = without_questions(kept[: len(kept) - torn], from_start=self._ring.tail == 0)
+        viewer.undrawn = kept[: len(kept) - torn], self._ring.tail == 0
+
+    def _draw(self, viewer: Viewer) -> None:
+        """Make the replay of what was set up: it takes its time, so nobody waits for the lock.
+
+        `viewer.pumping` is held, so that nothing of it is sent before.
+        """
+        if viewer.undrawn is None:
+            return
+        (kept, from_start), viewer.undrawn = viewer.undrawn, None
+        shown = without_questions(kept, from_start)
         # One at least, though it be empty: it says where the output goes on.
         viewer.replay.extend(shown[at : at + DATA_MAX_BYTES] for at in range(0, len(shown) or 1, DATA_MAX_BYTES))
 
@@ -181,10 +195,13 @@ class Shell:
         """Send a client what it has credit for, as long as its connection takes it."""
         with viewer.pumping:
             while not viewer.stream.congested:
+                self._draw(viewer)
                 with self._lock:
                     piece = self._next_piece(viewer)
-                if piece is None:
+                if piece is None and viewer.undrawn is None:
                     break
+                if piece is None:
+                    continue
                 viewer.stream.send_record(*piece)
             done = self._finish(viewer)
         if done:
@@ -203,7 +220,7 @@ class Shell:
                 return None  # it has not shown yet what it got before
             # It was too slow for the ring: it goes on from what is shown now (protocol.md §8.2).
             self._set_up_replay(viewer)
-            return RecordKind.REPLAY, viewer.cursor, viewer.replay.popleft()
+            return None
         room = min(viewer.credit.spendable(viewer.cursor), DATA_MAX_BYTES)
         offset = viewer.cursor
         data = self._ring.read(offset, room)
@@ -216,7 +233,7 @@ class Shell:
         """Tell a client of the end once it has every byte; whether it was told now."""
         with self._lock:
             end = self._end
-            if end is None or viewer.finished or viewer.replay or viewer.cursor < self._ring.head:
+            if end is None or viewer.finished or viewer.undrawn or viewer.replay or viewer.cursor < self._ring.head:
                 return False
             viewer.finished = True
         viewer.stream.send_control(end)
@@ -238,7 +255,11 @@ class Shell:
                         acks = self._keyboard.write()
                     self._acknowledge(acks)
         except PtyClosed:
-            self._finish_session()
+            pass
+        except Exception:  # noqa: BLE001 - a session whose thread died alone would never end
+            _LOG.exception("session %s", self.opened.session_id)
+            self._pty.kill()
+        self._finish_session()
 
     def _may_read(self) -> bool:
         """Whether anybody can take more, or nobody is there to hold it up. The lock is held."""
@@ -254,7 +275,15 @@ class Shell:
             self._ring.append(data)
             viewers = list(self._viewers.values())
         for viewer in viewers:
+            self._pump_alone(viewer)
+
+    def _pump_alone(self, viewer: Viewer) -> None:
+        """Send a client its output; a mistake on the way costs nobody else anything."""
+        try:
             self.pump(viewer)
+        except Exception:  # noqa: BLE001 - it ends one client and no more
+            _LOG.exception("client %s of session %s", viewer.client_id, self.opened.session_id)
+            self.detach(viewer)
 
     def _finish_session(self) -> None:
         exited = self._pty.exit_status(HANGUP_TO_KILL_SECONDS) or Exited(status=0)
@@ -265,7 +294,7 @@ class Shell:
         self._pty.close()
         self._ended_callback(self)
         for viewer in viewers:
-            self.pump(viewer)
+            self._pump_alone(viewer)
 
     # -- its life -----------------------------------------------------------------------------------------
 

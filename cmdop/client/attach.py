@@ -88,16 +88,18 @@ class Attach:
         outcome: Outcome = Failed(ConnectionClosed(reason="the attach was abandoned"))
         shower = threading.Thread(target=self._relay_to_stdout, name="relay->stdout", daemon=True)
         typist = threading.Thread(target=self._stdin_to_relay, name="stdin->relay", daemon=True)
-        with self._signals(), self._terminal.raw():  # entered last and left first: no signal finds it raw
-            try:
-                attached()
-                self._events.put(None)  # the window may have been resized on the way here
-                shower.start()
-                typist.start()
-                outcome = self._wait()
-            finally:
-                self._stop(typist)
-        self._leave(outcome)
+        try:
+            with self._signals(), self._terminal.raw():  # entered last and left first: no signal finds it raw
+                try:
+                    attached()
+                    self._events.put(None)  # the window may have been resized on the way here
+                    shower.start()
+                    typist.start()
+                    outcome = self._wait()
+                finally:
+                    self._stop(typist)
+        finally:
+            self._leave(outcome)
         return outcome
 
     def _wait(self) -> Outcome:
@@ -126,7 +128,8 @@ class Attach:
                 undo = undo[taken:]
                 if undo and not taken:
                     wait_for(None, self._terminal.output.poll_fd, until - time.monotonic())
-        typist.join(RESTORE_WITHIN_SECONDS / 2)
+        if typist.ident is not None:
+            typist.join(RESTORE_WITHIN_SECONDS / 2)
         if not undo:
             self._terminal.drain_input(self._show.answers_due)
 
@@ -195,7 +198,7 @@ class Attach:
                 self._stream.ping()
             if self._show.pending and (writable or blind or readable):
                 limit = self._show.write()
-                if limit is not None:
+                if limit is not None and self._ended is None:
                     self._stream.send_record(RecordKind.CREDIT, limit)
 
     def _show_fd(self) -> int | None:
@@ -240,7 +243,7 @@ class Attach:
                 self._end_of_input()
                 return
             typed = self._keys.flush() if data is None else self._keys.feed(data)
-            self._type(typed.forward)
+            self._type(typed.forward, waiting=not typed.detach)
             if typed.detach:
                 self._events.put(Detached())
                 return
@@ -257,14 +260,16 @@ class Attach:
         else:
             self._events.put(Detached())
 
-    def _type(self, data: bytes) -> None:
+    def _type(self, data: bytes, waiting: bool = True) -> None:
         if not data or self._read_only:
             return
         with self._typing:
             self._typed.type(data)
-            self._send_typed()
-            # A paste that the program does not read: the terminal has to wait, as under ssh.
-            self._typing.wait_for(lambda: self._stopping or self._typed.waiting_bytes < INPUT_BACKLOG_MAX_BYTES)
+            with contextlib.suppress(ConnectionClosed):  # `relay->stdout` tells, unless the session is over
+                self._send_typed()
+            if waiting:
+                # A paste that the program does not read: the terminal has to wait, as under ssh.
+                self._typing.wait_for(lambda: self._stopping or self._typed.waiting_bytes < INPUT_BACKLOG_MAX_BYTES)
 
     def _send_typed(self) -> None:
         """Send what the window allows. `_typing` is held; sending does not block."""

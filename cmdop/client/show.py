@@ -8,7 +8,7 @@ from collections import deque
 from typing import Protocol
 
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import STDOUT_PIECE_BYTES
+from cmdop.limits import REPLAY_TAKEN_MAX_BYTES, STDOUT_PIECE_BYTES
 from cmdop.session.credit import ReceiveWindow
 from cmdop.terminal.modes import ModeTracker
 
@@ -36,6 +36,7 @@ class Show:
         self._limit = offset + window.window_bytes
         self._modes = ModeTracker()
         self._opening = b""
+        self._replay_bytes = 0
         self._last = b"\n"
         self._stopped = False
         # Guards writing to the terminal: after `stop` nothing is written any more.
@@ -62,6 +63,7 @@ class Show:
         if offset + len(data) > self._limit:
             raise RemoteProtocolError(reason="more output than its credit allows")
         self._next_offset += len(data)
+        self._replay_bytes = 0
         self._queue.append((memoryview(data), True))
 
     def put_opening(self) -> None:
@@ -82,6 +84,9 @@ class Show:
             self._next_offset = offset
             limit = self._window.skipped_to(offset)
             self._limit = max(self._limit, limit or 0)
+        self._replay_bytes += len(data)
+        if self._replay_bytes > REPLAY_TAKEN_MAX_BYTES:
+            raise RemoteProtocolError(reason="a replay without end")
         if data:
             self._queue.append((memoryview(data), False))
         return limit

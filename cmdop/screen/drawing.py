@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from cmdop.screen import cursor, mode_table
 from cmdop.screen.contents import contents
 from cmdop.screen.mode_table import ALTERNATE, CLUSTERS, MARGINS, is_on, switch
-from cmdop.screen.pen import safe
+from cmdop.screen.pen import SEMANTIC, safe
 from cmdop.screen.state import Screen, Terminal
 
 _TAB_INTERVAL = 8
@@ -66,6 +66,8 @@ def _rgb(colour: bytes) -> bytes:
 def _primary(terminal: Terminal, history: bool, redraw: bool) -> Iterator[bytes]:
     if redraw:
         yield b"\x1b[H\x1b[J"
+        if any(row.prompt for row in terminal.primary.history + terminal.primary.rows):
+            yield SEMANTIC[0]  # it may still be in a prompt
     yield from contents(terminal, terminal.primary, history and not redraw)
     yield mode_table.keyboard(terminal.primary.keyboard)
     yield cursor.save(terminal.primary)

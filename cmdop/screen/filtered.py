@@ -2,7 +2,8 @@
 
 A program's questions (what are you, where is the cursor, which colour is that) went to
 the terminals that were there at the time. Shown again to a terminal that joins, they
-would be answered again, and the answers typed into the shell. So they are left out:
+would be answered again, and the answers typed into the shell. So they are left out, and
+with them everything that is not known to be answered by nobody. Among the questions are:
 
     CSI c, CSI > c, CSI = c      device attributes (ECMA-48 §8.3.24, xterm ctlseqs)
     CSI n, CSI ? n               device and cursor status reports (ECMA-48 §8.3.35)
@@ -33,24 +34,42 @@ _CANCEL: Final = b"\x18"
 """CAN takes the place of a question: without it, what stood on both sides of one could
 come together as another. It ends an unfinished sequence, as the question's ESC did."""
 
-_QUESTIONS: Final = re.compile(
-    rb"\x1bZ"
-    rb"|\x1b\[[>=?]?[0-9;]*c"
-    rb"|\x1b\[\??[0-9;]*n"
-    rb"|\x1b\[\??[0-9;]*\$p"
-    rb"|\x1b\[>[0-9;]*q"
-    rb"|\x1b\[[0-9;]*x"
-    rb"|\x1b\[(?:1[1-9]|2[01])[0-9;]*t"
-    rb"|\x1b\[\?u"
-    rb"|\x1b\[\?[0-9;]*S"
-    rb"|\x1b\[[0-9;]*\$[uw]"
-    rb"|\x1b\[\?[0-9;]*m"
-    rb"|\x1b\[[0-9;]*(?:#[RS|]|'\||\*y)"
-    rb"|\x1b\][0-9;]*;\?[^\x07\x18\x1a\x1b]*(?:\x07|\x1b\\)"
-    rb"|\x1b\](?:52;|21;|1337;Report)[^\x07\x18\x1a\x1b]*(?:\x07|\x1b\\)"
-    rb"|\x1bP[$+]q[^\x18\x1a\x1b]*\x1b\\"
-    rb"|\x1b_G[^\x18\x1a\x1b]*\x1b\\"
+# What is known to be answered by nobody is kept, and everything else left out: there are
+# too many questions, and each terminal has its own. Controls within a sequence do not end
+# it (but CAN, SUB and ESC do), and terminals act on the rest of it as if they were not there.
+_CONTROLS: Final = rb"[\x00-\x17\x19\x1c-\x1f\x7f]"
+_PLAIN: Final = rb"\[[0-9;:]*[@-HJ-MPSTXZ`abd-hlmrs]"
+_TO_JUDGE: Final = re.compile(
+    rb"\x1b(?!" + _PLAIN + rb")" + _CONTROLS + rb"*(?:"
+    rb"\[[\x00-\x17\x19\x1c-\x3f\x7f]*[@-~]"
+    rb"|\][^\x07\x18\x1a\x1b]*(?:\x07|\x1b\\)?"
+    rb"|[P_^X][^\x18\x1a\x1b]*(?:\x1b\\)?"
+    rb"|Z)"
+    rb"|\xc2[\x80-\x9f]"
 )
+"""The last are the 8-bit controls in UTF-8, CSI and DECID among them."""
+_HARMLESS: Final = re.compile(
+    rb"\x1b(?:"
+    + _PLAIN
+    + rb"|\[\?(?!(?:[0-9;]*;)?0*(?:1004|2031|2033|2048)(?:;[0-9;]*)?h)[0-9;]*[hlrsJK]"  # those report at once
+    rb"|\[(?:u|!p|[0-9;]* q|[0-9;]*\$[rtvxz{]|[0-9;]*\"[pq])"
+    rb"|\[(?:>[0-9;:]*[mu]|<[0-9;]*u|=[0-9;]*u|2[23](?:;[0-9;]*)?t)"
+    rb"|\](?:[0127]|8|9|133|10[45]|11[0-9])(?:;.*)?"
+    rb"|\](?:4|5|1[0-9])(?:;(?![^;]*\?)[^;]*)*"
+    rb"|P[0-9;]*q.*"  # sixel
+    rb")(?:\x07|\x1b\\)?",
+    re.DOTALL,
+)
+_STRIPPED: Final = re.compile(_CONTROLS + rb"(?!\Z)")
+
+
+def _judged(found: re.Match[bytes]) -> bytes:
+    """A sequence that nobody answers as it is, and CAN in the place of any other."""
+    raw = found.group()
+    sequence = raw if raw[1:2] in b"]P" else _STRIPPED.sub(b"", raw)
+    return raw if _HARMLESS.fullmatch(sequence) else _CANCEL
+
+
 _TORN_END: Final = re.compile(rb"\x1b(?:[ -/]*|\[[ -?]*|[\]P_^X][^\x07\x18\x1a\x1b]{0,4096}\x1b?)\Z")
 
 
@@ -64,7 +83,7 @@ def without_questions(output: bytes, from_start: bool) -> bytes:
     if not from_start:
         _, newline, rest = output.partition(b"\n")
         output = rest if newline else output
-    return _QUESTIONS.sub(_CANCEL, output.replace(_ENQ, b""))
+    return _TO_JUDGE.sub(_judged, output.replace(_ENQ, b""))
 
 
 def unfinished(output: bytes) -> int:

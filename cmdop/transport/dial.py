@@ -64,7 +64,7 @@ def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> Dialled
     deadline = Deadline(timeout_seconds)
     sock: socket.socket | None = None
     try:
-        sock = socket.create_connection((server.host, server.port), deadline.remaining_seconds)
+        sock = _connect(server, deadline)
         tune(sock)
         return _upgrade(to, sock, _start_tls(to, sock, deadline), deadline)
     # ValueError: a host name that cannot be one, or numbers in HTTP that are none.
@@ -75,6 +75,25 @@ def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> Dialled
             raise
         kind = RelayUntrusted if isinstance(error, ssl.SSLCertVerificationError) else RelayUnreachable
         raise kind(server=server.url, reason=_reason(error, timeout_seconds)) from error
+
+
+def _connect(server: ServerAddress, deadline: Deadline) -> socket.socket:
+    """The first of the host's addresses that answers; one that does not leaves the others their share."""
+    addresses = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            allow(sock, deadline)
+            if left > 1:
+                sock.settimeout((deadline.remaining_seconds or 0.0) / 2)
+            sock.connect(address)
+        except OSError:
+            sock.close()
+            if left == 1:
+                raise
+        else:
+            return sock
+    raise OSError(f"{server.host} has no address")
 
 
 def _start_tls(to: Dialling, sock: socket.socket, deadline: Deadline) -> Tls | None:

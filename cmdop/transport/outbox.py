@@ -93,8 +93,13 @@ class Outbox:
         self._queue.append(data)
         self._queued_bytes += len(data)
         if self._writer is None:
-            self._writer = threading.Thread(target=self._write, name=f"{self._name}->socket", daemon=True)
-            self._writer.start()
+            writer = threading.Thread(target=self._write, name=f"{self._name}->socket", daemon=True)
+            try:
+                writer.start()
+            except RuntimeError as error:  # the host has no thread left; a part may be sent already
+                self._closed = True
+                raise ConnectionClosed(reason=str(error)) from error
+            self._writer = writer
         else:
             self._filled.notify()
 

@@ -242,6 +242,12 @@ def test_ctrl_d_leaves_while_the_window_of_what_is_typed_is_full(attached: Attac
     attached.far.until_typed(INPUT_WINDOW_BYTES)
 
 
+def test_ctrl_d_leaves_though_what_stands_before_it_fills_the_backlog(attached: Attached) -> None:
+    reads = (INPUT_BACKLOG_MAX_BYTES + INPUT_WINDOW_BYTES) // 65_536
+    attached.terminal.press(*[b"x" * 65_535] * (reads - 1), b"x" * (65_536 + reads) + b"\x04")
+    assert attached.outcome() == Detached()
+
+
 def test_past_its_backlog_typing_waits_and_goes_on_with_the_acks(attached: Attached) -> None:
     reads = (INPUT_BACKLOG_MAX_BYTES + INPUT_WINDOW_BYTES) // 65_536
     attached.terminal.press(*[b"x" * 65_536] * (reads + 3))
@@ -275,6 +281,20 @@ def test_at_line_start_is_told_by_what_was_shown_last(attached: Attached) -> Non
     other.far.say(Ended(0, 0, 2))
     other.outcome()
     assert not other.attach.at_line_start
+
+
+def test_what_was_printed_last_is_shown_though_the_connection_is_gone(attached: Attached) -> None:
+    """Showing it grants nothing any more, and what is typed meanwhile goes nowhere."""
+    size = 200 * KIB
+    for at in range(0, size, 50 * KIB):
+        attached.far.send(RecordKind.OUTPUT, at, b"x" * 50 * KIB)
+    attached.far.say(Ended(3, 0, size))
+    attached.far.close_stream()
+    attached.far.connection.close("the relay left")
+    attached.terminal.press(b"exit\n")
+    attached.terminal.until_read()
+    attached.terminal.output.until_shown(len(OPENING) + size)
+    assert attached.outcome() == SessionEnded(Ended(3, 0, size))
 
 
 # -- what goes wrong ------------------------------------------------------------------------------
@@ -367,7 +387,20 @@ def test_an_exception_in_any_thread_ends_the_attach_with_the_terminal_put_back(a
     except ZeroDivisionError as raised:
         error = raised
     assert "a mistake" in str(error)
-    assert attached.terminal.log.count("restored") == 1
+    attached.is_put_back()
+
+
+def test_an_exception_before_the_threads_run_leaves_the_terminal_put_back() -> None:
+    terminal, far = FakeTerminal(), FarEnd()
+    attach = Attach(far.stream, READY, terminal, KeyMachine())
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attach.run(interrupt)
+    assert terminal.log == ["raw", "drained", "restored"]
+    far.until(lambda far: bool(far.end))
 
 
 def test_a_relay_that_says_nothing_is_asked_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
