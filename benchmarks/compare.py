@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """cmdop beside its peers, in one interleaved run, as a table.
 
-  compare.py [--bench DIR] [--delay-ms D] [--peer PEER]... [-- TERMBENCH OPTIONS]
+  compare.py [--bench DIR] [--delay-ms D] [--peer PEER]... [--write FILE] [-- TERMBENCH OPTIONS]
 
 A relay and an agent are started on loopback; `cmdop connect` runs through both. The
 measuring is done by termbench.py, and the peers are started by run_peers.py, both in
@@ -24,14 +24,37 @@ from pathlib import Path
 from cmdop.cli.demo import MACHINE, local_stack
 from cmdop.home import Home
 
+_MARK = "CMDOP_BENCH_HOME"
 PEERS = ["openssh,via=jump", "openssh"]
 
 
+def in_empty_home() -> None:
+    """Run all of this where the user's home is an empty folder, as the peers do.
+
+    A login shell's start-up files would be measured otherwise. It takes a mount namespace
+    with a user list of its own, so it is done for root only.
+    """
+    if os.getuid() != 0 or os.environ.get(_MARK):
+        return
+    folder = tempfile.mkdtemp(prefix="cmdop-bench-home-")
+    users = [line.split(":") for line in Path("/etc/passwd").read_text().splitlines()]
+    changed = [[*user[:5], folder, *user[6:]] if user[2] == "0" else user for user in users]
+    passwd = Path(folder, "passwd")
+    passwd.write_text("".join(":".join(user) + "\n" for user in changed))
+    script = 'mount --bind "$1" /etc/passwd && shift && "$@"; status=$?; umount /etc/passwd; exit $status'
+    argv = ["unshare", "-m", "sh", "-c", script, "sh", str(passwd), sys.executable, *sys.argv]
+    status = subprocess.run(argv, check=False, env={**os.environ, _MARK: "1", "HOME": folder}).returncode
+    shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(status)
+
+
 def main() -> int:
+    in_empty_home()
     ours, _, theirs = _split(sys.argv[1:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "bench")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="one-way delay between client and server")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     parser.add_argument("--peer", action="append", default=[], help=f"default: {' '.join(PEERS)}")
     options = parser.parse_args(ours)
     folder = Path(tempfile.mkdtemp(prefix="cmdop-bench-"))
@@ -75,9 +98,22 @@ def _measure(options: argparse.Namespace, theirs: list[str], folder: Path, serve
         "--",
         "--also-pid",
         f"cmdop::{pids[0]},{pids[1]}",
+        "--json-out",
+        str(folder / "measured.json"),
         *theirs,
     ]
-    return subprocess.run(command, check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"}).returncode
+    status = subprocess.run(command, check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"}).returncode
+    if options.write is not None:
+        report = [sys.executable, str(options.bench / "report.py"), str(folder / "measured.json")]
+        write_table(options.write, subprocess.run(report, check=True, capture_output=True, text=True).stdout)
+    return status
+
+
+def write_table(document: Path, table: str) -> None:
+    """Put a table between the document's two marks."""
+    before, begin, rest = document.read_text(encoding="utf-8").partition("<!-- measured: begin -->\n")
+    _, end, after = rest.partition("<!-- measured: end -->")
+    document.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def _delay(bench: Path, server: str, delay_ms: float) -> tuple[subprocess.Popen[str], str]:

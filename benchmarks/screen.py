@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 
 from cmdop.limits import PTY_READ_BYTES
 from cmdop.screen.factory import open_screen
-from cmdop.screen.ghostty import GhosttyScreen, Library, library_path
+from cmdop.screen.ghostty import GhosttyScreen, open_library
 from cmdop.screen.interface import ScreenModel
+from cmdop.screen.library import library_path
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 
 SIZES = (DEFAULT_WINSIZE, Winsize(60, 200))
@@ -29,8 +30,14 @@ def outputs() -> Iterator[tuple[str, bytes]]:
     yield (
         "colours",
         b"".join(
-            b"\x1b[3%dmline %d\x1b[0m \x1b[1mwith\x1b[m \x1b[48;5;%dmcolours\x1b[m in it\r\n" % (n % 8, n, n % 256)
-            for n in range(15_000)
+            b"\x1b[3%dmline %d\x1b[0m \x1b[1mwith\x1b[m some \x1b[44mcolours\x1b[m in it\r\n" % (n % 8, n)
+            for n in range(16_000)
+        ),
+    )
+    yield (
+        "many colours",
+        b"".join(
+            b"\x1b[38;5;%dmline %d\x1b[0m \x1b[48;5;%dmcolours\x1b[m\r\n" % (n % 256, n, n % 256) for n in range(22_000)
         ),
     )
     yield "wide", "漢字かな交じり文と絵文字 👍 の行\r\n".encode() * 20_000
@@ -67,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=50, help="of each kind")
     options = parser.parse_args()
-    library = Library(library_path())
+    library = open_library(library_path())
     for size in SIZES:
         for name, output in outputs():
             for place, open_model in (

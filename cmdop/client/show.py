@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import REPLAY_TAKEN_MAX_BYTES, STDOUT_PIECE_BYTES
+from cmdop.limits import KIB, REPLAY_TAKEN_MAX_BYTES, STDOUT_PIECE_BYTES
 from cmdop.session.credit import ReceiveWindow
 from cmdop.terminal.modes import ModeTracker
+
+_AT_ONCE_BYTES: Final = 16 * KIB
+"""About what a PTY takes; offering it more is only copying more."""
 
 
 class Writable(Protocol):
@@ -98,12 +101,13 @@ class Show:
         """
         counted = 0
         piecewise = self._out.poll_fd is None
+        at_once = STDOUT_PIECE_BYTES if piecewise else _AT_ONCE_BYTES
         with self._writing:
             if self._opening and not self._stopped:
                 self._opening = self._opening[self._out.try_write(self._opening) :]
             while self._queue and not self._stopped and not self._opening:
                 data, counts = self._queue[0]
-                piece = bytes(data[:STDOUT_PIECE_BYTES]) if piecewise else bytes(data)
+                piece = bytes(data[:at_once])
                 taken = self._out.try_write(piece)
                 if taken:
                     self._modes.feed(piece[:taken])

@@ -4,7 +4,7 @@ The format is ghostty's `src/terminal/snapshot`, and its `ghostty/vt/snapshot.h`
 envelope, then records of tag (u16), length (u32), checksum (u32) and payload, all
 little-endian. The checksum is not looked at: the bytes come from this process. The
 format has no promise of staying as it is: another version, or a record that does not
-fit, raises ValueError (struct.error and IndexError are found to be the same here).
+fit, raises ValueError.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def decode(snapshot: bytes) -> Terminal:
     """The state that a snapshot holds. Raises ValueError when it cannot be read."""
     try:
         return _terminal(_sort(snapshot))
-    except (struct.error, IndexError, KeyError) as error:
+    except (struct.error, LookupError, OverflowError) as error:
         raise ValueError(f"a snapshot that cannot be read: {error}") from error
 
 

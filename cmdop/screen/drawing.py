@@ -8,6 +8,11 @@ the next character depends on last.
     the primary screen: scrollback, rows, keyboard, saved cursor
     the alternate screen, if it is shown: the same without scrollback
     tab stops, margins, modes, the cursor
+
+Not restored, as the model or no sequence knows it: pictures; stacks of titles (XTPUSHTITLE)
+and saved modes (XTSAVE); the lower level of modifyOtherKeys; the pointer's shape (OSC 22);
+what is left on an alternate screen that is not shown; that a line whose end was erased
+once wrapped; that the last column was erased below a pending wrap (it becomes a space).
 """
 
 from __future__ import annotations

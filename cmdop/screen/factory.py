@@ -6,9 +6,9 @@ import functools
 import logging
 
 from cmdop.errors import ModelUnusable
-from cmdop.screen.ghostty import library_path
 from cmdop.screen.interface import ScreenModel
 from cmdop.screen.isolated import IsolatedScreen, worker_command
+from cmdop.screen.library import library_path
 from cmdop.screen.ring import RingScreen
 from cmdop.winsize import Winsize
 

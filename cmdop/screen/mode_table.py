@@ -48,14 +48,15 @@ _LOCKING_RIGHT = (b"", b"\x1b~", b"\x1b}", b"\x1b|")
 _SINGLE = (b"", b"", b"\x1bN", b"\x1bO")
 _RIGHT_BY_DEFAULT = 2
 
+_EMPTY_KEYBOARD = b"\x1b[<8u"
 UNSWITCHED = b"".join(
     (
         *(b"\x18\x1b\\",),  # ends whatever sequence it was in
-        *(b"\x1b[?1049l",),
+        *(_EMPTY_KEYBOARD, b"\x1b[?1049l", _EMPTY_KEYBOARD),  # there is one for each screen
         *(b"\x1b[?%dl" % mode for mode in (*MOUSE_MODES, *MOUSE_FORMATS, *_REPORTS, 2004, 2026, 2027)),
         *(b"\x1b[?69l\x1b[r\x1b[?6l\x1b[4l\x1b[20l\x1b[?45l\x1b[?5l\x1b[?1l\x1b>\x1b[?7h\x1b[?25h",),
         *(b"\x0f\x1b(B\x1b)B\x1b*B\x1b+B",),
-        *(b"\x1b[0 q\x1b[>4m\x1b[<8u\x1b]8;;\x1b\\\x1b[m",),
+        *(b"\x1b[0 q\x1b[>4m\x1b]8;;\x1b\\\x1b[m",),
     )
 )
 """From any state to one that nobody switched, as far as one can tell without asking:

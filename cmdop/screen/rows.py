@@ -102,11 +102,28 @@ class _Drawing:
             self._out.append(b"\x1b[%dC" % count)
 
     def _draw_text(self, text: str, cells: tuple[int, ...], col: int) -> None:
-        suffixed = self._page.suffixes and any(cell & SUFFIXED for cell in cells)
-        if suffixed or _UNEVEN.search(text):
+        if "\0" in text or (self._page.suffixes and any(cell & SUFFIXED for cell in cells)):
             self._draw_characters(cells, col)
+        elif _UNEVEN.search(text):
+            self._draw_uneven(text, cells, col)
         else:
             self._out.append(text.encode("utf-8", "replace"))
+
+    def _draw_uneven(self, text: str, cells: tuple[int, ...], col: int) -> None:
+        """Text with characters after which it has to be said where it goes on."""
+        places = [at for at, cell in enumerate(cells, col) if not cell & SPACER]
+        done = 0
+        for match in _UNEVEN.finditer(text):
+            end = match.end()
+            self._out.append(CONTROL.sub(" ", text[done:end]).encode("utf-8", "replace"))
+            self._go_to(places[end] if end < len(places) else col + len(cells))
+            done = end
+        self._out.append(text[done:].encode("utf-8", "replace"))
+
+    def _go_to(self, col: int) -> None:
+        """Say that the text goes on here, wherever the terminal thinks it is; not at the end of the row."""
+        if col < self._row.used:
+            self._out.append(b"\x1b[%dG" % (col + 1))
 
     def _draw_characters(self, cells: tuple[int, ...], col: int) -> None:
         kinds = [2 if cell & SPACER else bool(cell >> 2 & CODEPOINT) for cell in cells]
@@ -123,9 +140,8 @@ class _Drawing:
         suffix = self._page.suffixes.get((self._row.place, col), "") if cell & SUFFIXED else ""
         text = CONTROL.sub(" ", chr(cell >> 2 & CODEPOINT) + suffix)
         self._out.append(text.encode("utf-8", "replace"))
-        after = col + 1 + (cell >> 42 & 3 == 1)
-        if (suffix or _UNEVEN.match(text)) and after < self._row.used:
-            self._out.append(b"\x1b[%dG" % (after + 1))  # wherever the terminal thinks it is
+        if suffix or _UNEVEN.match(text):
+            self._go_to(col + 1 + (cell >> 42 & 3 == 1))
 
     def _switch(self, style: bytes, link: int, protected: bool, semantic: int) -> None:
         if style != self._style:

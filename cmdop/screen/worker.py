@@ -9,7 +9,7 @@ import threading
 
 from cmdop.errors import ModelUnusable
 from cmdop.screen.exchange import Kind, Message, encode, encode_snapshot, receive
-from cmdop.screen.ghostty import GhosttyScreen, Library
+from cmdop.screen.ghostty import GhosttyScreen, open_library
 from cmdop.screen.interface import Capture, Snapshot
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 
@@ -20,7 +20,7 @@ def serve(sock: socket.socket, library: str) -> None:
     """Do what comes, until the other end closes."""
     with contextlib.suppress(OSError):  # the session has gone
         try:
-            screen = GhosttyScreen(DEFAULT_WINSIZE, Library(library))
+            screen = GhosttyScreen(DEFAULT_WINSIZE, open_library(library))
         except ModelUnusable as error:
             sock.sendall(encode(Kind.UNUSABLE, 0, str(error.details["reason"]).encode()))
             return

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from noise.connection import Keypair, NoiseConnection
+from noise.constants import MAX_NONCE
 from noise.exceptions import NoiseHandshakeError, NoiseInvalidMessage, NoiseMaxNonceError, NoiseValueError
 
 from cmdop.errors import LocalProtocolError, SealRefused
@@ -27,6 +29,7 @@ PATTERN = b"Noise_XXpsk3_25519_AESGCM_SHA256"
 HANDSHAKE_MAX_BYTES = 256
 """The longest of the three messages is the second: 32 + 48 + 16 bytes."""
 SEAL_OVERHEAD_BYTES = 16
+_NONCE_BYTES = 12
 
 _NOT_GENUINE = (InvalidTag, NoiseInvalidMessage, NoiseMaxNonceError, NoiseValueError, ValueError, IndexError, TypeError)
 """What noiseprotocol raises for bytes that are no message of the other end: it slices them
@@ -121,34 +124,41 @@ class Handshake:
 
 
 class Channel:
-    """Seals and opens, in order. One thread seals at a time, one opens at a time."""
+    """Seals and opens, in order. One thread seals at a time, one opens at a time.
+
+    The keys are those of the handshake's Split() (Noise §5.2); the cipher is used directly,
+    with the nonces of §12.4 (32 zero bits, then the count, big-endian), because every
+    keystroke passes here four times.
+    """
 
     def __init__(self, noise: NoiseConnection, peer: str) -> None:
-        self._sealing = noise.noise_protocol.cipher_state_encrypt
-        self._opening = noise.noise_protocol.cipher_state_decrypt
+        self._sealing = AESGCM(noise.noise_protocol.cipher_state_encrypt.k)
+        self._opening = AESGCM(noise.noise_protocol.cipher_state_decrypt.k)
+        self._sealed = self._opened = 0
         self._peer = peer
         self._refused = False
 
     def seal(self, plain: bytes) -> bytes:
         """A message for the other end; `SEAL_OVERHEAD_BYTES` longer than the plain text."""
-        try:
-            sealed: bytes = self._sealing.encrypt_with_ad(None, plain)
-        except NoiseMaxNonceError as error:
-            raise LocalProtocolError(reason="the stream is too long") from error
-        return sealed
+        number = self._sealed
+        if number >= MAX_NONCE:
+            raise LocalProtocolError(reason="the stream is too long")
+        self._sealed = number + 1
+        return self._sealing.encrypt(number.to_bytes(_NONCE_BYTES, "big"), plain, None)
 
     def open(self, sealed: bytes) -> bytes:
         """The plain text. Raises SealRefused for anything but the next genuine message.
 
-        After that nothing opens any more, the genuine message included: noiseprotocol
-        alone would take it, and somebody in between could try until something fits.
+        After that nothing opens any more, the genuine message included: otherwise somebody
+        in between could try until something fits.
         """
-        if self._refused or not SEAL_OVERHEAD_BYTES <= len(sealed) <= MESSAGE_MAX_BYTES:
+        if self._refused or not SEAL_OVERHEAD_BYTES <= len(sealed) <= MESSAGE_MAX_BYTES or self._opened >= MAX_NONCE:
             self._refused = True
             raise SealRefused(peer=self._peer)
         try:
-            plain: bytes = self._opening.decrypt_with_ad(None, sealed)
-        except _NOT_GENUINE as error:
+            plain = self._opening.decrypt(self._opened.to_bytes(_NONCE_BYTES, "big"), sealed, None)
+        except InvalidTag as error:
             self._refused = True
             raise SealRefused(peer=self._peer) from error
+        self._opened += 1
         return plain

@@ -31,6 +31,9 @@ from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 assert sys.platform != "win32"
 
 _GONE = frozenset((errno.EIO, errno.EPIPE, errno.EBADF, errno.ENXIO, errno.ENODEV, errno.ECONNRESET))
+_N_TTY_BYTES = 4096
+_PASTE_BYTES = 1024
+"""Nobody types that much between two reads."""
 _FULL = frozenset((errno.EAGAIN, errno.EWOULDBLOCK))
 
 _HARMLESS = {"SIGCHLD", "SIGCLD", "SIGURG", "SIGWINCH", "SIGINFO", "SIGPIPE", "SIGXFSZ"}
@@ -151,12 +154,25 @@ class PosixTerminal(Terminal):
                 ready, _, _ = select.select(watched, [], [], deadline.remaining_seconds)
                 if self._woken or self._stdin_fd not in ready:
                     return None
-                return os.read(self._stdin_fd, TERMINAL_READ_BYTES)
+                return self._read_all(os.read(self._stdin_fd, TERMINAL_READ_BYTES))
             except (OSError, ValueError) as error:
                 # EAGAIN: another process with this terminal was faster, or made it non-blocking.
                 if not isinstance(error, OSError) or error.errno not in _FULL:
                     return None if self._woken else b""
         return None
+
+    def _read_all(self, data: bytes) -> bytes:
+        """What was read and what is there behind it: a paste comes in pieces of 4 KiB (n_tty)."""
+        if len(data) < _PASTE_BYTES:
+            return data
+        pieces, size = [data], len(data)
+        while size < TERMINAL_READ_BYTES - _N_TTY_BYTES and select.select([self._stdin_fd], [], [], 0)[0]:
+            piece = os.read(self._stdin_fd, _N_TTY_BYTES)
+            if not piece:
+                break  # the end, which the next read will tell
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
 
     def wake(self) -> None:
         self._woken = True

@@ -22,7 +22,7 @@ _SHORT_MAX_BYTES: Final = 125
 _MEDIUM: Final = 126
 _LONG: Final = 127
 _MEDIUM_MAX_BYTES: Final = 0xFFFF
-_SMALL_BYTES: Final = 1024
+_SMALL_BYTES: Final = 8192
 """Up to here masking in Python is cheap; what does it in C takes long to import."""
 
 
@@ -77,6 +77,8 @@ class FrameReader:
     @property
     def buffered(self) -> bool:
         """Whether `next` has something before more is fed: part of a frame is nothing."""
+        if self._at >= len(self._data):
+            return False
         size, start = self._layout(self._data, self._at)
         return size > self._max_bytes or start + size <= len(self._data)
 
@@ -87,6 +89,8 @@ class FrameReader:
     def next(self) -> bytes | OddFrame | None:
         """The next whole message, or a frame that is none, or None until more is fed."""
         data, at = self._data, self._at
+        if at >= len(data):
+            return None
         size, start = self._layout(data, at)
         if size > self._max_bytes:
             raise RemoteProtocolError(reason=f"a message of {size} bytes")

@@ -24,6 +24,7 @@ from cmdop.limits import DIRECTORY_MAX_BYTES, MESSAGE_MAX_BYTES, STREAM_ID_MAX
 
 _HEADER = struct.Struct("!BI")
 FRAME_OVERHEAD_BYTES = _HEADER.size
+_PAYLOAD_MAX_BYTES = MESSAGE_MAX_BYTES - FRAME_OVERHEAD_BYTES
 CONNECTION_STREAM = 0
 IGNORABLE = 0x80
 
@@ -56,7 +57,7 @@ def encode_frame(kind: int, stream: int, payload: bytes) -> bytes:
     """
     if not 0 <= stream <= STREAM_ID_MAX:
         raise LocalProtocolError(reason=f"stream id {stream}")
-    if len(payload) > _payload_max_bytes(kind):
+    if len(payload) > _PAYLOAD_MAX_BYTES and len(payload) > _payload_max_bytes(kind):
         raise LocalProtocolError(reason=f"a frame of {len(payload)} bytes")
     return _HEADER.pack(kind, stream) + payload
 
@@ -66,7 +67,7 @@ def decode_frame(message: bytes) -> Frame:
     if len(message) < FRAME_OVERHEAD_BYTES:
         raise RemoteProtocolError(reason=f"a frame of {len(message)} bytes")
     kind, stream = _HEADER.unpack_from(message)
-    if len(message) - FRAME_OVERHEAD_BYTES > _payload_max_bytes(kind):
+    if len(message) > MESSAGE_MAX_BYTES and len(message) - FRAME_OVERHEAD_BYTES > _payload_max_bytes(kind):
         raise RemoteProtocolError(reason=f"a frame of {len(message)} bytes")
     if kind not in _KNOWN and not kind & IGNORABLE:
         raise RemoteProtocolError(reason=f"frame kind {kind}")
@@ -74,8 +75,7 @@ def decode_frame(message: bytes) -> Frame:
 
 
 def _payload_max_bytes(kind: int) -> int:
-    whole = DIRECTORY_MAX_BYTES if kind == FrameKind.CONTROL else MESSAGE_MAX_BYTES
-    return whole - FRAME_OVERHEAD_BYTES
+    return DIRECTORY_MAX_BYTES - FRAME_OVERHEAD_BYTES if kind == FrameKind.CONTROL else _PAYLOAD_MAX_BYTES
 
 
 _KNOWN = frozenset(int(kind) for kind in FrameKind)

@@ -9,7 +9,8 @@ from typing import Any
 
 from cmdop.screen import mode_table
 from cmdop.screen.cells import SPACER, cell_at, is_full
-from cmdop.screen.ghostty import GhosttyScreen, Library, library_path
+from cmdop.screen.ghostty import GhosttyScreen, open_library
+from cmdop.screen.library import Library, library_path
 from cmdop.screen.state import PLAIN, Charsets, Row, Saved, Screen, Terminal
 from cmdop.winsize import Winsize
 
@@ -25,7 +26,7 @@ columns are what the PTY has."""
 
 @functools.cache
 def library() -> Library:
-    return Library(library_path())
+    return open_library(library_path())
 
 
 def terminal(output: bytes = b"", size: Winsize = SIZE) -> GhosttyScreen:

@@ -22,7 +22,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from cmdop.screen.ghostty import GhosttyScreen, Library, library_path
+from cmdop.screen.ghostty import GhosttyScreen, open_library
+from cmdop.screen.library import library_path
 from cmdop.winsize import Winsize
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -143,7 +144,7 @@ def record(program: Program, folder: str) -> bytes:
         os.environ.pop("TMUX", None)
         os.execv("/bin/sh", ["sh", "-c", "sleep 0.1; " + program.command])
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE.rows, SIZE.cols, 0, 0))
-    screen = GhosttyScreen(SIZE, Library(library_path()))
+    screen = GhosttyScreen(SIZE, open_library(library_path()))
     screen.answer(True)
     recorded, keys, since = b"", list(program.keys), time.monotonic()
     while True:

@@ -122,7 +122,7 @@ def test_modes_that_report_at_once_are_apart() -> None:
         b"\x1b[44m\x1b[2J\x1b[m\x1b[5;5Hon blue",
         b"\x1b[42m" + b"wrapped with a background " * 9 + b"\x1b[m",
         "\x1b[7m漢字\x1b[K\x1b[m\r\nx".encode() + "漢".encode() * 60,
-        b"\x1b]133;A\x07$ \x1b]133;B\x07ls \\\r\n\x1b]133;P;k=s\x07> \x1b]133;B\x07x\r\n\x1b]133;C\x07out\r\n\x1b]133;A\x07",
+        b"\x1b]133;A\x07$ \x1b]133;B\x07ls \\\r\n\x1b]133;P;k=s\x07> \x1b]133;B\x07x\r\n\x1b]133;C\x07\x1b]133;A\x07",
         b"\x1b]133;A;redraw=last\x07$ \x1b]133;I\x07typed",
         b"\x1b[3g\x1b[7G\x1bH\x1b[H",
         b'\x1b[1"qkept\x1b[0"q \x1bViso\x1bW',
