@@ -91,7 +91,7 @@ def main(first: int, count: int) -> int:
                 different += pool.apply_async(run, (seed,)).get(timeout=120)
             except (AssertionError, ValueError, multiprocessing.TimeoutError) as error:
                 broken += 1
-                sys.stdout.write(f"seed {seed}: {error or type(error).__name__}\n")
+                sys.stdout.write(f"seed {seed}: {error!r}\n")
     sys.stdout.write(f"{count} seeds, {broken} broken; {different} snapshots with other cells ({BLANKS})\n")
     return broken
 
