@@ -110,7 +110,7 @@ class BadKey(CmdopError):
     """that is not an API key: {reason}"""
 
     code = "bad-key"
-    exit_status = 2
+    exit_status = 5
     hint = "a key looks like ck_... and is printed once by: cmdop relay key create"
 
 

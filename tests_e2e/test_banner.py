@@ -112,7 +112,7 @@ def test_no_key_is_said_before_anything_else(user: User, relay: MockRelay) -> No
 
 def test_a_key_that_is_none_is_said(ann: User) -> None:
     ann.env["CMDOP_API_KEY"] = "ck_nonsense"
-    fails(ann, 2, b"that is not an API key", step=b"")
+    fails(ann, 5, b"that is not an API key", step=b"")
 
 
 def test_no_relay_is_said(ann: User, relay: MockRelay) -> None:

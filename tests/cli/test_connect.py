@@ -285,7 +285,7 @@ def test_other_keys_leave_where_they_are_asked_for(
     [
         (["nowhere"], 3, 'cmdop: no machine matches "nowhere"'),
         (["prod", "--session", "0123"], 6, "cmdop: session 0123 is gone"),
-        (["prod", "-k", "ck_x"], 2, "cmdop: that is not an API key: it is too short"),
+        (["prod", "-k", "ck_x"], 5, "cmdop: that is not an API key: it is too short"),
         (["prod", "--detach-keys", "nonsense"], 2, "cmdop: "),
     ],
 )

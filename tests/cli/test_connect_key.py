@@ -69,7 +69,7 @@ def test_a_key_may_come_on_stdin(where: Home, monkeypatch: pytest.MonkeyPatch) -
     "text", ["nonsense", "ck_", KEY.text[:-1], KEY.text + "A", ""], ids=["nonsense", "begun", "short", "long", "empty"]
 )
 def test_what_is_no_key_is_refused_and_nothing_is_kept(where: Home, capsys: Said, text: str) -> None:
-    assert run(["connect", "key", "set", text]) == 2
+    assert run(["connect", "key", "set", text]) == 5
     assert capsys.readouterr().err.startswith("cmdop: that is not an API key: ")
     assert not where.path.exists()
 
