@@ -1,7 +1,7 @@
 """Masking of long payloads, in C: 2 µs for 60 KB instead of 200.
 
 Apart from framing.py because importing websockets takes longer than a short attach
-should: it is imported with the first long message.
+should: it is imported when there is much to mask.
 """
 
 from __future__ import annotations

@@ -53,6 +53,14 @@ def test_masking_twice_changes_nothing_and_once_is_the_xor_of_each_byte(payload:
     assert mask(mask(payload, key), key) == payload
 
 
+def test_what_is_masked_in_c_is_what_python_masks() -> None:
+    payload, key = bytes(range(256)) * 240, b"\x01\x80\xff\x5a"
+    first = mask(payload, key)
+    for _ in range(100):  # by then it is worth the import
+        assert mask(payload, key) == first
+    assert mask(first, key) == payload
+
+
 @pytest.mark.parametrize("opcode", [Opcode.CONT, Opcode.TEXT, Opcode.CLOSE, Opcode.PING, Opcode.PONG])
 def test_another_frame_is_cut_out_whole_between_messages(opcode: Opcode) -> None:
     odd = Frame(opcode, b"abc").serialize(mask=False)
