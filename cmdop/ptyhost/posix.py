@@ -179,12 +179,16 @@ class PosixPty(Pty):
         return group > 0 and processes.send_to_group(group, number)
 
     def hangup(self) -> None:
+        """The leader first, as the kernel does it (tty_signal_session_leader): a shell whose
+        child died of it before would be at its prompt, and bash may sit there with it."""
         group = self._foreground_group()
-        for number in (signals.SIGHUP, signals.SIGCONT):  # who is stopped could not die of the first
-            if group > 0 and group != self.pid:
-                processes.send_to_group(group, number)
-            if not self._closed:
+        both = (signals.SIGHUP, signals.SIGCONT)  # who is stopped could not die of the first
+        if not self._closed:
+            for number in both:
                 processes.send(self.pid, number)
+        if group > 0 and group != self.pid:
+            for number in both:
+                processes.send_to_group(group, number)
 
     def kill(self) -> None:
         if not self._closed:
