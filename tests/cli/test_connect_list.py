@@ -120,7 +120,7 @@ def test_what_goes_wrong_has_its_status(network: Network, capsys: Said, as_json:
     admin.revoke_key(network.rig.store, key.key_id, 0.0)
     for more, status, code in (
         (["-k", key.text], 5, "key-refused"),
-        (["-k", "nonsense"], 2, "bad-key"),
+        (["-k", "nonsense"], 5, "bad-key"),
         (["-s", "ftp://x"], 2, "bad-server"),
         (["prod"], 2, "usage"),
     ):

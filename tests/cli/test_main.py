@@ -110,7 +110,7 @@ def test_what_is_opened_never_gets_the_number_of_a_standard_descriptor(home: Hom
 
 def test_without_home_the_password_file_knows_where_it_is(home: Home) -> None:
     done = cmdop(home, "connect", "prod", HOME=None, CMDOP_HOME=None, CMDOP_API_KEY="ck_nonsense")
-    assert (done.status, done.out) == (2, "")
+    assert (done.status, done.out) == (5, "")
     assert done.err.startswith("cmdop: that is not an API key:")
 
 
@@ -143,7 +143,7 @@ def test_text_that_the_locale_does_not_have_is_no_crash(home: Home, locale: dict
 def test_a_word_that_is_no_text_is_no_crash(home: Home) -> None:
     command = [sys.executable, "-m", "cmdop", "connect", b"\xff\xfe", "--api-key", b"\xff", "--json"]
     done = subprocess.run(command, env=environment(home), capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
-    assert done.returncode == 2
+    assert done.returncode == 5
     assert b'"code": "bad-key"' in done.stdout
     assert done.stderr == b""
 
