@@ -103,8 +103,8 @@ def test_ctrl_d_leaves_and_the_shell_goes_on(ann: User) -> None:
 def test_a_megabyte_that_is_pasted_arrives_as_it_is(ann: User) -> None:
     pasted = bytes(value for value in random.Random(1).randbytes(MB + MB // 50) if value != 4)[:MB]
     shell(ann, "alpha")
-    ann.terminal.type(b"stty raw -echo; echo ra''w; head -c 1000000 | sha256sum; stty sane\r")
-    ann.terminal.expect_exact(b"raw")
+    ann.terminal.type(b"stty raw -echo; echo rea''dy; head -c 1000000 | sha256sum; stty sane\r")
+    ann.terminal.expect_exact(b"ready")
     ann.terminal.type(pasted)
     ann.terminal.expect_exact(hashlib.sha256(pasted).hexdigest().encode(), BULK_SECONDS)
 
