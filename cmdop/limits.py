@@ -21,6 +21,8 @@ DATA_MAX_BYTES: Final = 60 * KIB
 """Terminal bytes in one record: what fits a message after headers and seal."""
 DIRECTORY_MAX_BYTES: Final = 8 * MIB
 """The one larger message: the list of machines, relay to client."""
+CALL_DATA_MAX_BYTES: Final = 48 * KIB
+"""Terminal bytes in one call or its answer."""
 STREAM_ID_MAX: Final = 2**32 - 1
 OFFSET_MAX: Final = 2**63 - 1
 
@@ -38,6 +40,15 @@ GRACE_SECONDS: Final = 30.0
 SESSIONS_MAX: Final = 64
 CLIENTS_PER_SESSION_MAX: Final = 64
 SESSION_TOKEN_SECONDS: Final = 24 * 3600.0
+IDLE_SECONDS: Final = 30 * 60.0
+"""How long a session made by `cmdop session create` lives that nobody uses."""
+IDLE_MAX_SECONDS: Final = 30 * 24 * 3600.0
+DEPARTED_MAX: Final = 256
+"""Clients of one session that left and whose typing is still counted, should they resume."""
+GRAVES_MAX: Final = 256
+"""Sessions that are over and of which it is still known what they were running."""
+PASTE_STALL_SECONDS: Final = 2.0
+"""The keys of others wait for the rest of a bracketed paste, but no longer than this for more of it."""
 HANGUP_TO_KILL_SECONDS: Final = 2.0
 """From SIGHUP to SIGKILL when a session is ended."""
 UUID_PREFIX_MIN_CHARS: Final = 4

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from cmdop.errors import LocalProtocolError, RemoteProtocolError
-from cmdop.limits import COMMAND_WORDS_MAX, NAME_MAX_CHARS, TEXT_MAX_CHARS, WINSIZE_MAX
+from cmdop.limits import CALL_DATA_MAX_BYTES, COMMAND_WORDS_MAX, NAME_MAX_CHARS, TEXT_MAX_CHARS, WINSIZE_MAX
 
 # What a peer may put into a field: names for people, texts, keys, ids, sizes.
 Name = Annotated[str, msgspec.Meta(max_length=NAME_MAX_CHARS)]
@@ -23,6 +23,7 @@ SessionId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}\\Z")]
 Command = Annotated[tuple[Text, ...], msgspec.Meta(max_length=COMMAND_WORDS_MAX)]
 Cells = Annotated[int, msgspec.Meta(ge=1, le=WINSIZE_MAX)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Data = Annotated[bytes, msgspec.Meta(max_length=CALL_DATA_MAX_BYTES)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 

@@ -1,13 +1,14 @@
 """What client and agent say to each other, in sealed CONTROL records.
 
 In order: `Register`, then `AuthChallenge` and `AuthResponse` as often as it takes,
-`AuthSuccess`, `Ready`, then data with `Resize`, `Notice` and the like in between, and
+`AuthSuccess`, `Ready`, then data with `Resize`, `Answers` and the like in between, and
 at last `Ended` from the agent or `Detach` from the client; `Refused` instead of any
-of them ends the stream.
+of them ends the stream. A stream that only makes calls speaks call_messages.py.
 """
 
 from __future__ import annotations
 
+from cmdop.limits import GRACE_SECONDS
 from cmdop.wire.message import Cells, Command, Count, Message, MessageCodec, Name, Seconds, SessionId, Text
 
 
@@ -17,7 +18,8 @@ class Register(Message, frozen=True):
     `session` empty joins the machine's live session, or opens one where there is none;
     `new` always opens one. `client_id` names this client for as long as it lives, so
     that input is counted per client; `output_offset` and `input_offset` are what it
-    has shown and what it has typed, both 0 on a first attach.
+    has received and what of its typing was acknowledged, both 0 on a first attach.
+    `redraw` asks for a fresh screen on a resume, because ours was written over.
     """
 
     version: Count
@@ -39,6 +41,7 @@ class Register(Message, frozen=True):
     session_token: Name = ""
     window_bytes: Count = 0
     command: Command = ()
+    redraw: bool = False
 
 
 class AuthChallenge(Message, frozen=True):
@@ -70,7 +73,10 @@ class AuthSuccess(Message, frozen=True):
 
 
 class Ready(Message, frozen=True):
-    """The session is there. Output goes on at `output_offset`, input at `input_offset`."""
+    """The session is there. Output goes on at `output_offset`, input at `input_offset`.
+
+    `kept_seconds` is how long it lives without a client.
+    """
 
     session_id: SessionId
     output_offset: Count
@@ -78,12 +84,37 @@ class Ready(Message, frozen=True):
     created: bool = False
     operator: Name = ""
     notice: Text = ""
+    kept_seconds: Seconds = GRACE_SECONDS
 
 
 class Notice(Message, frozen=True):
     """A sentence for the user, beside the bytes of the program and never among them."""
 
     text: Text
+
+
+class Answers(Message, frozen=True):
+    """Who answers the program's questions in the output from `offset` on: this client, or
+    (`mine` false) somebody else, and then what its terminal says to them is not typed.
+    """
+
+    offset: Count
+    mine: bool
+
+
+class PeerJoined(Message, frozen=True):
+    """Another client is attached; also told of those that were there before."""
+
+    client_id: SessionId
+    operator: Name
+    role: Name
+
+
+class PeerLeft(Message, frozen=True):
+    """Another client is not attached any more."""
+
+    client_id: SessionId
+    operator: Name
 
 
 class Resize(Message, frozen=True):
@@ -129,6 +160,9 @@ SESSION_MESSAGES: MessageCodec[Message] = MessageCodec(
     AuthSuccess,
     Ready,
     Notice,
+    Answers,
+    PeerJoined,
+    PeerLeft,
     Resize,
     Detach,
     Ended,
