@@ -40,6 +40,7 @@ GRACE_SECONDS: Final = 30.0
 SESSIONS_MAX: Final = 64
 CLIENTS_PER_SESSION_MAX: Final = 64
 SESSION_TOKEN_SECONDS: Final = 24 * 3600.0
+TOKENS_MAX: Final = 10_000
 IDLE_SECONDS: Final = 30 * 60.0
 """How long a session made by `cmdop session create` lives that nobody uses."""
 IDLE_MAX_SECONDS: Final = 30 * 24 * 3600.0
@@ -51,6 +52,12 @@ PASTE_STALL_SECONDS: Final = 2.0
 """The keys of others wait for the rest of a bracketed paste, but no longer than this for more of it."""
 HANGUP_TO_KILL_SECONDS: Final = 2.0
 """From SIGHUP to SIGKILL when a session is ended."""
+CALLS_WAITING_MAX: Final = 4
+"""Calls of one stream that wait for the one before them; they come one after the other."""
+CALL_WAIT_SECONDS: Final = 8.0
+"""How long a call waits for a program to read, or to end: less than its client waits for the answer."""
+MACHINES_ASKED_MAX: Final = 128
+"""Machines that are asked for their sessions at once."""
 UUID_PREFIX_MIN_CHARS: Final = 4
 
 # -- the terminal model behind replay ------------------------------------------------------
@@ -107,6 +114,25 @@ PING_INTERVAL_SECONDS: Final = 4.0
 LINK_DEAD_SECONDS: Final = 9.0
 """Nothing heard for this long, pings included: the link is half open."""
 
+# -- the agent and its session host ------------------------------------------------------------
+ORPHAN_SECONDS: Final = 3600.0
+"""How long sessions are kept for the next agent, once theirs has died."""
+ORPHAN_LOOK_SECONDS: Final = 5.0
+"""How often a host without an agent looks whether its home is still there: nothing portable tells."""
+LEASE_MESSAGE_MAX_BYTES: Final = 8 * MIB
+"""One message between agent and host; the largest has a whole environment in it."""
+LEASE_QUEUE_MAX: Final = 1024
+"""Messages that wait because the other one does not read; further ones are lost: lines of log."""
+
+LINK_TELL_SECONDS: Final = 2.0
+"""A lost link is back so soon most often that the user need not hear of it."""
+LINK_TELL_SILENT_SECONDS: Final = 1.0
+"""The same for one that was silent for `LINK_DEAD_SECONDS` before it was given up."""
+LINK_HELD_SECONDS: Final = 1.0
+"""A connection that brought nothing in this time did not help: the next try waits longer."""
+ATTACH_EVENTS_MAX: Final = 1024
+"""What happened to an attach and was not told yet; more is not told."""
+
 # -- timeouts of single steps ------------------------------------------------------------------
 DIAL_TIMEOUT_SECONDS: Final = 10.0
 OPEN_TIMEOUT_SECONDS: Final = 10.0
@@ -131,6 +157,16 @@ ANSWER_DUE_BYTES: Final = 64 * KIB
 """A question this close to the end of the output may still be unanswered."""
 ANSWER_DRAIN_SECONDS: Final = 0.05
 """How long leaving waits for a terminal's late answers; part of `RESTORE_WITHIN_SECONDS`."""
+ANSWER_EXPECTED_SECONDS: Final = 10.0
+"""A question that a terminal has not answered by then counts as one that it does not know."""
+REPORT_EXPECTED_SECONDS: Final = 1.0
+"""The same for what a terminal may say at once when it is to report; later it is news."""
+ANSWER_SEQUENCE_MAX_BYTES: Final = 256
+"""The longest answer that is a control sequence, and the longest beginning of one that is a string."""
+QUESTIONS_MAX: Final = 1024
+"""Unanswered questions, runs of the same one counted once; the oldest go first."""
+ANSWER_TURNS_MAX: Final = 64
+"""Changes of who answers, for output that is still to come; the oldest go first."""
 
 # -- where things listen by default ---------------------------------------------------------------
 DEFAULT_PORT: Final = 7420

@@ -19,6 +19,7 @@ from cmdop.errors import ShellUnusable
 from cmdop.ptyhost.factory import open_pty
 from cmdop.ptyhost.interface import Pty, ShellCommand
 from cmdop.winsize import Winsize
+from cmdop.wire.call_messages import CreateSession
 from cmdop.wire.session_messages import Register
 
 DEFAULT_TERM = "xterm-256color"
@@ -62,7 +63,7 @@ class LoginShell(NamedTuple):
 
 
 def open_login_shell(
-    wanted: Register, session_id: str, shell: str | None, inherited: Mapping[str, str] | None = None
+    wanted: Register | CreateSession, session_id: str, shell: str | None, inherited: Mapping[str, str] | None = None
 ) -> tuple[Pty, str]:
     """The account's shell, or the command `shell`, in a new PTY; and a note for the user.
 

@@ -1,4 +1,6 @@
-"""One session: a program in its PTY, the ring behind it, and the clients that watch.
+"""One session: a program in its PTY, the model of its screen, and the clients that watch.
+
+What is decided is decided in session/core.py; here are the PTY, the threads and the lock.
 
 Threads. `pty->ring` belongs to the session: it blocks in the PTY's wait, is woken by
 output, by room for input, by the child's end and by `Pty.wake`, and carries new output
@@ -13,41 +15,54 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from cmdop.agent.keyboard import Keyboard
-from cmdop.agent.viewer import Viewer
-from cmdop.errors import SessionRefused
+from cmdop.agent.viewer import Entry, Piece, Undrawn, Viewer
+from cmdop.errors import SessionGone, TimedOut
 from cmdop.limits import (
-    CLIENTS_PER_SESSION_MAX,
+    CALL_DATA_MAX_BYTES,
     DATA_MAX_BYTES,
     GRACE_SECONDS,
     HANGUP_TO_KILL_SECONDS,
-    RING_BYTES,
+    TEXT_MAX_CHARS,
 )
-from cmdop.ptyhost.interface import Exited, Pty, PtyClosed
-from cmdop.screen.filtered import unfinished, without_questions
-from cmdop.session.arbitration import SizeOwner
-from cmdop.session.lifecycle import GraceClock
-from cmdop.session.ring import RingBuffer
-from cmdop.winsize import Winsize
+from cmdop.ptyhost.interface import Exited, Pty, PtyClosed, PtyRead
+from cmdop.screen.interface import ScreenModel
+from cmdop.session.broadcast import Drawing
+from cmdop.session.core import Changes, SessionCore
+from cmdop.session.keyboard import Typist
+from cmdop.winsize import DEFAULT_WINSIZE, Winsize
+from cmdop.wire.call_messages import ClientRecord, Output, SessionRecord
 from cmdop.wire.record import RecordKind
-from cmdop.wire.session_messages import Ended, Ready
+from cmdop.wire.session_messages import (
+    SESSION_MESSAGES,
+    Answers,
+    Detached,
+    Ended,
+    PeerJoined,
+    PeerLeft,
+    Ready,
+)
 
 _LOG = logging.getLogger("cmdop.agent")
-
-LAG_MAX_BYTES = RING_BYTES // 2
-"""The PTY is not read while every client with credit is further behind than this."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Who opened a session and what was said about it."""
+    """Who opened a session, when (Unix time), and what was said about it.
+
+    `alone` is whether nobody attaches at once, and the model has to answer questions.
+    """
 
     session_id: str
     operator: str
     notice: str = ""
+    name: str = ""
+    kept_seconds: float = GRACE_SECONDS
+    winsize: Winsize = DEFAULT_WINSIZE
+    alone: bool = False
+    at: float = field(default_factory=time.time)
 
 
 class ShellOver(Exception):
@@ -57,133 +72,200 @@ class ShellOver(Exception):
 class Shell:
     """A session that runs. `ended` is called once, on its own thread, when it is over."""
 
-    def __init__(self, opened: Opened, pty: Pty, ended: Callable[[Shell], None]) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        pty: Pty,
+        screen: ScreenModel,
+        ended: Callable[[Shell], None],
+        core: SessionCore[Viewer] | None = None,
+    ) -> None:
+        """`core` is that of a session that goes on in another process (agent/keeping.py)."""
         self.opened = opened
-        self._pty, self._ended_callback = pty, ended
+        self._pty, self._screen, self._ended_callback = pty, screen, ended
         # Guards everything below. Never held while sending or while a callback runs.
         self._lock = threading.Lock()
-        self._ring = RingBuffer()
-        self._viewers: dict[str, Viewer] = {}
-        self._keyboard = Keyboard(pty)
-        self._sizes = SizeOwner()
-        self._grace = GraceClock(time.monotonic(), GRACE_SECONDS)
+        self._typed = threading.Condition(self._lock)
+        """Told when the PTY took what a call wants to have typed, or never will."""
+        self._core = core or SessionCore[Viewer](time.monotonic(), opened.kept_seconds)
+        self._core.winsize = self._core.winsize or opened.winsize
+        self._machine = Typist("", "")
+        """Types what the model answers to the program's questions."""
+        self._unfed: list[bytes] = []
+        """Output that the clients may have already, and the model not yet."""
         self._end: Ended | None = None
         self._paused = False
         self._ending = False
-        self.started_at = time.time()
-        self._thread = threading.Thread(target=self._run, name=f"pty->ring {opened.session_id[:8]}", daemon=True)
-        self._thread.start()
+        self._freezing = False
+        self._used_at = time.monotonic()
+        screen.answer(opened.alone or core is not None)
+        self._thread = self._start()
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name=f"pty->ring {self.opened.session_id[:8]}", daemon=True)
+        thread.start()
+        return thread
 
     # -- clients -------------------------------------------------------------------------
 
-    def attach(self, viewer: Viewer, created: bool) -> Ready:
+    def attach(self, viewer: Viewer, entry: Entry) -> Ready:
         """Let a client watch from now on; what to tell it.
 
         Its replay is set up at the same moment, so that there is no gap and no overlap.
         The caller holds `viewer.pumping` until the client was told. Whoever opened the
-        session may come when it is over already, and gets what there was. Raises
-        ShellOver for others then, SessionRefused when the session is full.
+        session, or vanished from it, may come when it is over already, and gets what there
+        was. Raises ShellOver for others then, SessionRefused when it may not come.
         """
         with self._lock:
-            if self._end is not None and not created:
+            back = entry.resume is not None and self._core.awaits(viewer.client_id)
+            if self._end is not None and not entry.created and not back:
                 raise ShellOver
-            older = self._viewers.get(viewer.client_id)
-            if older is not None and (older.operator, older.observer) != (viewer.operator, viewer.observer):
-                raise SessionRefused(host="the machine", reason="somebody else is attached under this client's id")
-            if older is not None:
-                older.finished = True
-            elif len(self._viewers) >= CLIENTS_PER_SESSION_MAX:
-                raise SessionRefused(host="the machine", reason=f"{CLIENTS_PER_SESSION_MAX} clients are attached to it")
-            self._viewers[viewer.client_id] = viewer
-            self._grace.clients_are(len(self._viewers), time.monotonic())
-            if created:  # what it wrote meanwhile is live: its questions are to be answered
-                viewer.cursor = self._ring.tail
-            else:
-                self._set_up_replay(viewer)
-            viewer.credit.grant(viewer.cursor + viewer.window_bytes)
-            size = None if viewer.observer else self._sizes.claim(viewer.client_id, viewer.winsize)
-            ready = Ready(
-                session_id=self.opened.session_id,
-                output_offset=viewer.cursor,
-                input_offset=viewer.typed.taken,
-                created=created,
-                operator=self.opened.operator,
-                notice=self.opened.notice if created else "",
-            )
-        if older is not None:  # the same client on a new connection (protocol.md §8.4)
+            older, changes = self._core.attach(viewer, entry.created, entry.resume, entry.drawn, time.monotonic())
+            viewer.history = entry.history
+            self._introduce(viewer, older)
+            self._apply(changes, viewer)
+            self._set_up_replay(viewer)
+            sent_away = [other for other in self._others(viewer) if entry.takeover]
+            for other in sent_away:
+                self._remove(other, left=True)
+            ready = self._ready(viewer, entry.created)
+        if older is not None:  # the same client on a new connection (protocol.md §8.5)
             older.stream.finish()
-        self._apply_size(size)
+        for other in sent_away:
+            other.stream.send_control(Detached("taken-over", viewer.operator))
+            other.stream.finish()
+        self._pump_all(self._others(viewer))
         self._pty.wake()
         return ready
 
     def _set_up_replay(self, viewer: Viewer) -> None:
-        """Let a client's output go on at the head, what came before to be drawn. The lock is held."""
-        kept = self._ring.read(self._ring.tail, RING_BYTES)
-        torn = unfinished(kept)
-        viewer.cursor = self._ring.head - torn
-        viewer.undrawn = kept[: len(kept) - torn], self._ring.tail == 0
+        """Take the screen as of now for a client that is to see it. The lock is held."""
+        drawing = viewer.view.due is not None
+        step = self._next(viewer) if drawing else None
+        viewer.undrawn = step if isinstance(step, Undrawn) else None
 
-    def _draw(self, viewer: Viewer) -> None:
-        """Make the replay of what was set up: it takes its time, so nobody waits for the lock.
+    def _ready(self, viewer: Viewer, created: bool) -> Ready:
+        return Ready(
+            session_id=self.opened.session_id,
+            output_offset=viewer.view.cursor,
+            input_offset=viewer.typist.typed.taken,
+            created=created,
+            operator=self.opened.operator,
+            notice=self.opened.notice if created else "",
+            kept_seconds=self.opened.kept_seconds,
+        )
 
-        `viewer.pumping` is held, so that nothing of it is sent before.
-        """
-        if viewer.undrawn is None:
-            return
-        (kept, from_start), viewer.undrawn = viewer.undrawn, None
-        shown = without_questions(kept, from_start)
-        # One at least, though it be empty: it says where the output goes on.
-        viewer.replay.extend(shown[at : at + DATA_MAX_BYTES] for at in range(0, len(shown) or 1, DATA_MAX_BYTES))
+    def _introduce(self, viewer: Viewer, older: Viewer | None) -> None:
+        """Tell the client of the others, and them of it. The lock is held."""
+        for other in self._others(viewer):
+            viewer.events.append(PeerJoined(other.client_id, other.operator, other.role))
+            if older is None:
+                other.events.append(PeerJoined(viewer.client_id, viewer.operator, viewer.role))
+        asked = self._core.asked(viewer.client_id, viewer.view.cursor)
+        viewer.events += [Answers(offset, mine) for offset, mine in asked]
+        if older is not None:
+            older.finished = True
 
-    def detach(self, viewer: Viewer) -> None:
-        """A client is gone, for whatever reason. Twice is quiet."""
+    def _others(self, viewer: Viewer) -> list[Viewer]:
+        return [other for other in self._core.members.copy().values() if other is not viewer]
+
+    def detach(self, viewer: Viewer, left: bool = False) -> None:
+        """A client is gone: it `left`, or its connection did and it may come back. Twice is quiet."""
         with self._lock:
-            viewer.finished = True
-            if self._viewers.get(viewer.client_id) is not viewer:
-                return
-            del self._viewers[viewer.client_id]
-            size = self._sizes.leave(viewer.client_id)
-            self._grace.clients_are(len(self._viewers), time.monotonic())
-        self._apply_size(size)
+            self._remove(viewer, left)
+        self._pump_all(self._others(viewer))
         self._pty.wake()
+
+    def _remove(self, viewer: Viewer, left: bool) -> None:
+        viewer.finished = True
+        if self._core.members.get(viewer.client_id) is not viewer:
+            return
+        self._apply(self._core.detach(viewer, time.monotonic(), left))
+        for other in self._others(viewer):
+            other.events.append(PeerLeft(viewer.client_id, viewer.operator))
 
     @property
     def clients(self) -> list[Viewer]:
         with self._lock:
-            return list(self._viewers.values())
+            return list(self._core.members.values())
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a client that vanished may still come back."""
+        with self._lock:
+            return self._core.awaited
 
     # -- what clients send -----------------------------------------------------------------
 
     def type(self, viewer: Viewer, offset: int, data: bytes) -> None:
         """Input of one client. Raises RemoteProtocolError when it breaks its window."""
+        now = time.monotonic()
         with self._lock:
-            fresh = viewer.typed.receive(offset, data)
-            size = self._sizes.claim(viewer.client_id)
-            if fresh and self._end is None:
-                self._keyboard.put(viewer, fresh)
-            acks = self._keyboard.write()
-            stuck = self._keyboard.stuck
-        self._apply_size(size)
+            changes = self._core.type(viewer, offset, data, now)
+            acks = self._write_keys(now)
+            stuck = bool(self._core.keyboard.next_bytes)
+            self._apply(changes)
         self._acknowledge(acks)
+        if changes.answered_before is not None:
+            self._pump_all(self.clients)
         if stuck:
             self._pty.wake()
 
     def grant(self, viewer: Viewer, limit: int) -> None:
         """A client has room for more output."""
         with self._lock:
-            viewer.credit.grant(limit)
+            self._core.output.granted(viewer.view, limit, time.monotonic())
         self.pump(viewer)
 
     def resize(self, viewer: Viewer, winsize: Winsize) -> None:
         """A client's window has another size now."""
         with self._lock:
-            viewer.winsize = winsize
-            size = None if viewer.observer else self._sizes.claim(viewer.client_id, winsize)
-        self._apply_size(size)
+            changes = self._core.resize(viewer, winsize)
+            self._apply(changes)
+        if changes.answered_before is not None:
+            self._pump_all(self.clients)
 
-    def _apply_size(self, size: Winsize | None) -> None:
-        if size is not None:
-            self._pty.resize(size.clamped())
+    def _apply(self, changes: Changes, introduced: Viewer | None = None) -> None:
+        """Give the PTY and its model their size, and say who answers questions. The lock is held."""
+        if changes.size is not None:
+            self._resize(changes.size)
+        if changes.answered_before is None:
+            return
+        self._feed_screen()  # what came before is asked of who answered before
+        answerer, head = self._core.answerer, self._core.output.ring.head
+        for client_id in (changes.answered_before, answerer):
+            viewer = self._core.members.get(client_id)
+            if viewer is not None and viewer is not introduced:
+                viewer.events.append(Answers(head, client_id == answerer))
+        self._screen.answer(not answerer)
+
+    def _resize(self, winsize: Winsize) -> None:
+        size = winsize.clamped()
+        self._pty.resize(size)
+        self._feed_screen()
+        self._screen.resize(size)
+
+    # -- typing ------------------------------------------------------------------------------------
+
+    def _write_keys(self, now: float) -> list[tuple[Viewer, int]]:
+        """Give the PTY what it takes now; whom to acknowledge up to where. The lock is held."""
+        keyboard, acks = self._core.keyboard, []
+        if self._end is not None:
+            keyboard.clear()
+        while data := keyboard.next_bytes:
+            try:
+                taken = self._pty.write(data)
+            except PtyClosed:
+                keyboard.clear()
+                break
+            ack = keyboard.took(taken, now)
+            if ack is not None and (viewer := self._core.members.get(ack[0].client_id)) is not None:
+                acks.append((viewer, ack[1]))
+            if taken < len(data):
+                break
+        self._used_at = now
+        self._typed.notify_all()
+        return acks
 
     def _acknowledge(self, acks: list[tuple[Viewer, int]]) -> None:
         for viewer, offset in acks:
@@ -194,46 +276,51 @@ class Shell:
     def pump(self, viewer: Viewer) -> None:
         """Send a client what it has credit for, as long as its connection takes it."""
         with viewer.pumping:
-            while not viewer.stream.congested:
-                self._draw(viewer)
+            while True:
+                congested = viewer.stream.congested
                 with self._lock:
-                    piece = self._next_piece(viewer)
-                if piece is None and viewer.undrawn is None:
+                    step = self._next_step(viewer, congested)
+                if step is None:
                     break
-                if piece is None:
-                    continue
-                viewer.stream.send_record(*piece)
+                if isinstance(step, Undrawn):
+                    viewer.replay.extend(step.draw())
+                else:
+                    viewer.stream.send_record(*step)
             done = self._finish(viewer)
         if done:
             viewer.stream.finish()
         if self._paused:
             self._pty.wake()
 
-    def _next_piece(self, viewer: Viewer) -> tuple[int, int, bytes] | None:
-        """Kind, offset and payload of the next record for a client. The lock is held."""
+    def _next_step(self, viewer: Viewer, congested: bool) -> Piece | Undrawn | None:
+        """The next record for a client, or what is to be drawn for it. The lock is held."""
         if viewer.finished:
             return None
+        if viewer.events:
+            return RecordKind.CONTROL, 0, SESSION_MESSAGES.encode(viewer.events.popleft())
+        if congested:
+            return None
         if viewer.replay:
-            return RecordKind.REPLAY, viewer.cursor, viewer.replay.popleft()
-        if viewer.cursor < self._ring.tail:
-            if not viewer.credit.spendable(viewer.cursor):
-                return None  # it has not shown yet what it got before
-            # It was too slow for the ring: it goes on from what is shown now (protocol.md §8.2).
-            self._set_up_replay(viewer)
-            return None
-        room = min(viewer.credit.spendable(viewer.cursor), DATA_MAX_BYTES)
-        offset = viewer.cursor
-        data = self._ring.read(offset, room)
-        if not data:
-            return None
-        viewer.cursor += len(data)
-        return RecordKind.OUTPUT, offset, data
+            return viewer.replay.popleft()
+        undrawn, viewer.undrawn = viewer.undrawn, None
+        return undrawn or self._next(viewer)
+
+    def _next(self, viewer: Viewer) -> Piece | Undrawn | None:
+        """The next output for a client, or the screen as of now. The lock is held."""
+        step = self._core.next(viewer, time.monotonic())
+        if not isinstance(step, Drawing):
+            return None if step is None else (RecordKind.OUTPUT, *step)
+        self._feed_screen()
+        skip = step is Drawing.SKIP
+        capture = self._screen.capture(history=viewer.history and not skip, redraw=skip)
+        return Undrawn(capture, skip, viewer.view.cursor)
 
     def _finish(self, viewer: Viewer) -> bool:
         """Tell a client of the end once it has every byte; whether it was told now."""
         with self._lock:
-            end = self._end
-            if end is None or viewer.finished or viewer.undrawn or viewer.replay or viewer.cursor < self._ring.head:
+            end, view = self._end, viewer.view
+            behind = view.due or viewer.undrawn or viewer.replay or view.cursor < self._core.output.ring.head
+            if end is None or viewer.finished or behind:
                 return False
             viewer.finished = True
         viewer.stream.send_control(end)
@@ -243,69 +330,166 @@ class Shell:
 
     def _run(self) -> None:
         try:
-            while True:
+            while not self._freezing:
                 with self._lock:
-                    want_write, want_read = self._keyboard.stuck, self._may_read()
+                    now = time.monotonic()
+                    want_write = bool(self._core.keyboard.next_bytes)
+                    want_read = self._ending or self._core.may_read(now)
                     self._paused = not want_read
                 ready = self._pty.wait(want_write=want_write, want_read=want_read)
                 if ready.readable:
-                    self._take_output(self._pty.read().data)
+                    self._take_output(self._pty.read())
                 if ready.writable:
-                    with self._lock:
-                        acks = self._keyboard.write()
-                    self._acknowledge(acks)
+                    self._write_on()
         except PtyClosed:
             pass
         except Exception:  # noqa: BLE001 - a session whose thread died alone would never end
             _LOG.exception("session %s", self.opened.session_id)
             self._pty.kill()
-        self._finish_session()
+        if not self._freezing:
+            self._finish_session()
 
-    def _may_read(self) -> bool:
-        """Whether anybody can take more, or nobody is there to hold it up. The lock is held."""
-        if not self._viewers or self._ending:
-            return True
-        head = self._ring.head
-        return any(v.credit.limit > head and head - v.cursor < LAG_MAX_BYTES for v in self._viewers.values())
+    def _write_on(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._core.keyboard.release_stalled(now)
+            acks = self._write_keys(now)
+        self._acknowledge(acks)
 
-    def _take_output(self, data: bytes) -> None:
-        if not data:
+    def _take_output(self, read: PtyRead) -> None:
+        """New output: the clients first, the model behind, so that no echo waits for it."""
+        if not read.data and not read.flushed:
             return
         with self._lock:
-            self._ring.append(data)
-            viewers = list(self._viewers.values())
-        for viewer in viewers:
-            self._pump_alone(viewer)
+            now = self._used_at = time.monotonic()
+            if read.data:
+                self._core.output.ring.append(read.data)
+                self._unfed.append(read.data)
+            if read.flushed:
+                self._core.flushed(now)
+            viewers = list(self._core.members.values())
+        self._pump_all(viewers)
+        with self._lock:
+            self._feed_screen()
+            acks = self._write_keys(now) if self._core.keyboard.next_bytes else []
+        self._acknowledge(acks)
 
-    def _pump_alone(self, viewer: Viewer) -> None:
-        """Send a client its output; a mistake on the way costs nobody else anything."""
-        try:
-            self.pump(viewer)
-        except Exception:  # noqa: BLE001 - it ends one client and no more
-            _LOG.exception("client %s of session %s", viewer.client_id, self.opened.session_id)
-            self.detach(viewer)
+    def _feed_screen(self) -> None:
+        """Let the model see what came, and answer what it is to answer. The lock is held."""
+        unfed, self._unfed = self._unfed, []
+        for data in unfed:
+            self._screen.feed(data)
+        answers = self._screen.answers()
+        if answers:
+            self._core.keyboard.put(self._machine, answers, time.monotonic())
+
+    def _pump_all(self, viewers: Iterable[Viewer]) -> None:
+        """Send clients what they get; a mistake on the way costs nobody else anything."""
+        for viewer in viewers:
+            try:
+                self.pump(viewer)
+            except Exception:  # noqa: BLE001 - it ends one client and no more
+                _LOG.exception("client %s of session %s", viewer.client_id, self.opened.session_id)
+                self.detach(viewer)
 
     def _finish_session(self) -> None:
         exited = self._pty.exit_status(HANGUP_TO_KILL_SECONDS) or Exited(status=0)
         with self._lock:
-            self._keyboard.clear()
-            self._end = Ended(exited.status, exited.signal, self._ring.head)
-            viewers = list(self._viewers.values())
+            self._core.keyboard.clear()
+            self._end = Ended(exited.status, exited.signal, self._core.output.ring.head)
+            viewers = list(self._core.members.values())
+            self._typed.notify_all()
         self._pty.close()
         self._ended_callback(self)
-        for viewer in viewers:
-            self._pump_alone(viewer)
+        self._pump_all(viewers)
+
+    # -- calls of clients that are not attached --------------------------------------------------------
+
+    def type_all(self, data: bytes, timeout_seconds: float) -> None:
+        """Type exactly these bytes; returns once the PTY took them.
+
+        Raises TimedOut, with what it did not take withdrawn, or SessionGone.
+        """
+        typist = Typist("", "")
+        now = time.monotonic()
+        with self._lock:
+            self._core.keyboard.put(typist, data, now)
+            self._core.grace.used(now)
+            acks = self._write_keys(now)
+        self._acknowledge(acks)
+        self._pty.wake()
+        with self._lock:
+            self._typed.wait_for(lambda: typist.typed.taken >= len(data) or self._end is not None, timeout_seconds)
+            taken, over = typist.typed.taken, self._end is not None
+            self._core.keyboard.withdraw(typist)
+        if taken < len(data) and over:
+            raise SessionGone(session=self.opened.session_id[:8], what="")
+        if taken < len(data):
+            raise TimedOut(what=f"the program in session {self.opened.session_id[:8]}", seconds=timeout_seconds)
+
+    def read(self, offset: int, max_bytes: int) -> Output:
+        """A part of the output from `offset` on, or from where it is still kept."""
+        with self._lock:
+            ring = self._core.output.ring
+            start = min(max(offset, ring.tail), ring.head)
+            data = ring.read(start, min(max_bytes, CALL_DATA_MAX_BYTES))
+            self._core.grace.used(time.monotonic())
+            return Output(start, data, ring.head, truncated=offset < ring.tail)
+
+    def resize_by_call(self, winsize: Winsize) -> None:
+        """Give the PTY a size, until an attached client claims its own."""
+        with self._lock:
+            self._core.winsize = winsize.clamped()
+            self._resize(winsize)
+            self._core.grace.used(time.monotonic())
+
+    def signal(self, name: str) -> bool:
+        """Send a signal to the foreground process group; whether there was one. Raises UsageError."""
+        with self._lock:
+            self._core.grace.used(time.monotonic())
+        return self._pty.signal(name)
+
+    def record(self) -> SessionRecord:
+        """The session for a list."""
+        command = self.foreground_command()
+        now = time.monotonic()
+        with self._lock:
+            rows, cols = self._core.winsize or self.opened.winsize
+            clients = [
+                ClientRecord(m.client_id, m.operator, m.role, *m.winsize, since=m.since)
+                for m in self._core.members.values()
+            ]
+            return SessionRecord(
+                self.opened.session_id,
+                self.opened.operator,
+                self.opened.at,
+                rows,
+                cols,
+                self.opened.name,
+                tuple(clients),
+                command[:TEXT_MAX_CHARS],
+                max(0.0, now - self._used_at),
+                None if clients else self._core.grace.left_seconds(now),
+                self._core.output.ring.head,
+            )
 
     # -- its life -----------------------------------------------------------------------------------------
 
     def relay_is(self, connected: bool) -> None:
         with self._lock:
-            self._grace.relay_is(connected, time.monotonic())
+            self._core.grace.relay_is(connected, time.monotonic())
 
-    def grace_due_in_seconds(self) -> float | None:
-        """Seconds until nobody has watched for too long; None while it does not count."""
+    def due_in_seconds(self) -> tuple[float | None, float | None]:
+        """Seconds until nobody has watched for too long, and until a paste has stalled; None
+        while that does not count."""
+        now = time.monotonic()
         with self._lock:
-            return self._grace.due_in_seconds(time.monotonic())
+            return self._core.grace.due_in_seconds(now), self._core.keyboard.stall_due_in_seconds(now)
+
+    def release_stalled(self) -> None:
+        """Let the others type when a paste does not go on."""
+        self._write_on()
+        self._pty.wake()
 
     def hang_up(self) -> None:
         """End the program: SIGHUP. Its end is noticed by the session's own thread."""
@@ -317,6 +501,13 @@ class Shell:
         self._pty.kill()
         self._end_soon()
 
+    def end(self) -> None:
+        """Hang up, then kill; returns when it is over."""
+        self.hang_up()
+        if not self.join(HANGUP_TO_KILL_SECONDS):
+            self.kill()
+            self.join(HANGUP_TO_KILL_SECONDS)
+
     def _end_soon(self) -> None:
         """Read on whatever the clients take: the end comes behind the output."""
         self._ending = True
@@ -327,8 +518,26 @@ class Shell:
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
+    def close(self) -> None:
+        """Give the model back, when nobody may come any more. Twice is quiet."""
+        self._screen.close()
+
     def foreground_command(self) -> str:
         return self._pty.foreground_command()
+
+    # -- going on in another process (agent/keeping.py) ----------------------------------------------------
+
+    def freeze(self) -> None:
+        """Let the session's own thread stop between two steps, so that nothing is half done."""
+        self._freezing = True
+        self._pty.wake()
+        self._thread.join()
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self._freezing = False
+        if self._end is None:
+            self._thread = self._start()
 
 
 def new_session_id() -> str:

@@ -5,17 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from cmdop.agent.shell import Opened, Shell, new_session_id
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused
-from cmdop.limits import HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
+from cmdop.limits import GRACE_SECONDS, GRAVES_MAX, HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
 from cmdop.ptyhost.interface import Pty
+from cmdop.screen.factory import open_screen
+from cmdop.screen.interface import ScreenModel
+from cmdop.winsize import Winsize
+from cmdop.wire.call_messages import CreateSession, SessionRecord
 from cmdop.wire.relay_messages import SessionSummary
 from cmdop.wire.session_messages import Register
 
-OpenPty = Callable[[Register, str], tuple[Pty, str]]
+OpenPty = Callable[[Register | CreateSession, str], tuple[Pty, str]]
 """Starts a login shell for what a client asked and a session id; the PTY and a note."""
+OpenScreen = Callable[[Winsize], ScreenModel]
+
+
+@dataclass
+class _Over:
+    """A session that is over: what it was running, and for a while itself, for clients that
+    vanished from it and may come back for the rest."""
+
+    running: str
+    shell: Shell | None
+    forget_at: float
 
 
 class Shells:
@@ -24,48 +41,75 @@ class Shells:
     The thread blocks until the next session is due, and is woken by every change.
     """
 
-    def __init__(self, open_pty: OpenPty, changed: Callable[[], None]) -> None:
-        self._open_pty, self._changed = open_pty, changed
-        # Guards the three below; told of every change. Opening a PTY happens outside.
+    def __init__(self, open_pty: OpenPty, changed: Callable[[], None], open_screen: OpenScreen = open_screen) -> None:
+        self._open_pty, self._changed, self._open_screen = open_pty, changed, open_screen
+        # Guards all below; told of every change. Opening a PTY happens outside.
         self._change = threading.Condition()
         self._shells: dict[str, Shell] = {}
         self._kill_at: dict[str, float] = {}
+        self._running: dict[str, str] = {}
+        """What was in the foreground of those that are being ended."""
+        self._over: dict[str, _Over] = {}
         self._opening = 0
         self._closed = False
         self._connected = False
         self._thread = threading.Thread(target=self._reap, name="grace", daemon=True)
         self._thread.start()
 
+    # -- opening and finding ---------------------------------------------------------------
+
     def join_or_open(self, wanted: Register, operator: str) -> tuple[Shell, bool]:
         """The session that a client asked for, and whether it was opened for it.
 
         Raises SessionGone, AmbiguousSession, SessionRefused or ShellUnusable.
         """
+        if wanted.resume:
+            return self.resumed(wanted.session), False
         if not wanted.new:
             shell = self.find(wanted.session)
             if shell is not None:
                 return shell, False
+        opened = Opened(new_session_id(), operator, kept_seconds=GRACE_SECONDS, winsize=_size(wanted))
+        return self._open(wanted, opened), True
+
+    def create(self, wanted: CreateSession, operator: str) -> Shell:
+        """A session that nobody is attached to. Raises SessionRefused or ShellUnusable."""
+        opened = Opened(
+            new_session_id(),
+            operator,
+            name=wanted.name,
+            kept_seconds=wanted.idle_seconds,
+            winsize=_size(wanted),
+            alone=True,
+        )
+        return self._open(wanted, opened)
+
+    def _open(self, wanted: Register | CreateSession, opened: Opened) -> Shell:
         with self._change:
             if len(self._shells) + self._opening >= SESSIONS_MAX:
                 raise SessionRefused(host="the machine", reason=f"it has {SESSIONS_MAX} sessions already")
             self._opening += 1
         try:
-            session_id = new_session_id()
-            pty, notice = self._open_pty(wanted, session_id)
-            shell = self._add(Opened(session_id, operator, notice), pty)
+            pty, notice = self._open_pty(wanted, opened.session_id)
+            return self._add(replace(opened, notice=notice), pty)
         finally:
             with self._change:
                 self._opening -= 1
-        return shell, True
 
     def _add(self, opened: Opened, pty: Pty) -> Shell:
         with self._change:
             if not self._closed:
-                shell = self._shells[opened.session_id] = Shell(opened, pty, self._ended)
-                shell.relay_is(self._connected)
+                shell = Shell(opened, pty, self._open_screen(opened.winsize), self._ended)
+                self._keep(shell)
                 return shell
         pty.close()  # nobody would end the session any more
         raise SessionRefused(host="the machine", reason="its agent is stopping")
+
+    def _keep(self, shell: Shell) -> None:
+        """Take a session into the table. The lock is held."""
+        self._shells[shell.opened.session_id] = shell
+        shell.relay_is(self._connected)
+        self._change.notify_all()
 
     def find(self, wanted: str) -> Shell | None:
         """The live session of that id or unique prefix; the newest one, if any, when none is named.
@@ -77,15 +121,32 @@ class Shells:
                 live = [shell for name, shell in self._shells.items() if name not in self._kill_at]
                 return live[-1] if live else None
             found = [shell for name, shell in self._shells.items() if name.startswith(wanted)]
-        if len(found) > 1:
-            raise AmbiguousSession(query=wanted)
-        if not found:
-            raise SessionGone(session=wanted, what="")
-        return found[0]
+            if len(found) > 1:
+                raise AmbiguousSession(query=wanted)
+            if not found:
+                raise self._gone(wanted)
+            return found[0]
 
-    def detach(self, shell: Shell, viewer: Viewer) -> None:
-        """A client left; its session's grace may begin."""
-        shell.detach(viewer)
+    def resumed(self, session_id: str) -> Shell:
+        """The session of a client that comes back, though it may be over. Raises SessionGone."""
+        with self._change:
+            shell = self._shells.get(session_id)
+            over = self._over.get(session_id)
+            if shell is None and over is not None:
+                shell = over.shell
+            if shell is None:
+                raise self._gone(session_id)
+            return shell
+
+    def _gone(self, wanted: str) -> SessionGone:
+        running = next((over.running for name, over in self._over.items() if name.startswith(wanted)), "")
+        return SessionGone(session=wanted[:8], what=f"; it was running: {running}" if running else "")
+
+    # -- what changes ------------------------------------------------------------------------
+
+    def detach(self, shell: Shell, viewer: Viewer, left: bool = False) -> None:
+        """A client left, or vanished; its session's grace may begin."""
+        shell.detach(viewer, left)
         self.wake()
 
     def wake(self) -> None:
@@ -102,19 +163,26 @@ class Shells:
                 shell.relay_is(connected)
             self._change.notify_all()
 
+    # -- looking at them -----------------------------------------------------------------------
+
+    def all(self) -> list[Shell]:
+        """Every session that runs, in the order that they were opened."""
+        with self._change:
+            return list(self._shells.values())
+
     def summaries(self) -> tuple[SessionSummary, ...]:
         """What the relay's directory shows, the newest session first."""
-        with self._change:
-            shells = list(self._shells.values())
         return tuple(
             SessionSummary(shell.opened.session_id, shell.opened.operator, len(shell.clients))
-            for shell in reversed(shells)
+            for shell in reversed(self.all())
         )
+
+    def records(self) -> list[SessionRecord]:
+        """The sessions for `cmdop session list`."""
+        return [shell.record() for shell in self.all()]
 
     def statuses(self) -> list[dict[str, object]]:
         """The sessions for `cmdop agent status`."""
-        with self._change:
-            shells = list(self._shells.values())
         return [
             {
                 "session_id": shell.opened.session_id,
@@ -122,8 +190,10 @@ class Shells:
                 "clients": len(shell.clients),
                 "command": shell.foreground_command(),
             }
-            for shell in shells
+            for shell in self.all()
         ]
+
+    # -- their end ---------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End every session, politely and then firmly, and the thread. Twice is quiet."""
@@ -140,44 +210,70 @@ class Shells:
                 shell.kill()
         for shell in shells:
             shell.join(HANGUP_TO_KILL_SECONDS)
+        self._forget(list(self._over))
 
     def _ended(self, shell: Shell) -> None:
+        """A session is over. On its own thread."""
+        name, now = shell.opened.session_id, time.monotonic()
         with self._change:
-            self._shells.pop(shell.opened.session_id, None)
-            self._kill_at.pop(shell.opened.session_id, None)
+            self._shells.pop(name, None)
+            self._kill_at.pop(name, None)
+            running = self._running.pop(name, "")
+            self._over[name] = _Over(running, shell, now + GRACE_SECONDS)
+            too_many = list(self._over)[: max(0, len(self._over) - GRAVES_MAX)]
             self._change.notify_all()
+        self._forget(too_many)
         self._changed()
+
+    def _forget(self, names: list[str]) -> None:
+        with self._change:
+            forgotten = [over for name in names if (over := self._over.pop(name, None)) is not None]
+        for over in forgotten:
+            if over.shell is not None:
+                over.shell.close()
 
     def _reap(self) -> None:
         with self._change:
             while not self._closed:
-                hang_up, kill, wait_seconds = self._due()
+                due, wait_seconds = self._due(time.monotonic())
                 self._change.release()
                 try:
-                    for shell in hang_up:
-                        shell.hang_up()
-                    for shell in kill:
-                        shell.kill()
+                    for action in due:
+                        action()
                 finally:
                     self._change.acquire()
-                if not hang_up and not kill and not self._closed:
+                if not due and not self._closed:
                     self._change.wait(wait_seconds)
 
-    def _due(self) -> tuple[list[Shell], list[Shell], float | None]:
-        """Whom to hang up, whom to kill, and how long until the next. The lock is held."""
-        now = time.monotonic()
-        hang_up, kill, waits = [], [], []
+    def _due(self, now: float) -> tuple[list[Callable[[], None]], float | None]:
+        """What is to be done now, and how long until the next. The lock is held."""
+        due: list[Callable[[], None]] = []
+        waits: list[float] = []
         for name, shell in self._shells.items():
+            grace, stall = shell.due_in_seconds()
             kill_at = self._kill_at.get(name)
-            due = max(0.0, kill_at - now) if kill_at is not None else shell.grace_due_in_seconds()
-            if due is None:
-                continue
-            if due > 0:
-                waits.append(due)
-            elif kill_at is None:
+            left = grace if kill_at is None else max(0.0, kill_at - now)
+            if left is not None and left <= 0:
                 self._kill_at[name] = now + HANGUP_TO_KILL_SECONDS
-                hang_up.append(shell)
-            else:
-                self._kill_at[name] = now + HANGUP_TO_KILL_SECONDS
-                kill.append(shell)
-        return hang_up, kill, min(waits) if waits else None
+                due.append(shell.kill if kill_at is not None else partial(self._hang_up, shell))
+            if stall is not None and stall <= 0:
+                due.append(shell.release_stalled)
+            waits += [seconds for seconds in (left, stall) if seconds]
+        for over in self._over.values():
+            if over.shell is not None and now >= over.forget_at:
+                due.append(over.shell.close)
+                over.shell = None
+            elif over.shell is not None:
+                waits.append(over.forget_at - now)
+        return due, min(waits) if waits else None
+
+    def _hang_up(self, shell: Shell) -> None:
+        """Nobody came: what it was running is told to who comes too late."""
+        running = shell.foreground_command()
+        with self._change:
+            self._running[shell.opened.session_id] = running
+        shell.hang_up()
+
+
+def _size(wanted: Register | CreateSession) -> Winsize:
+    return Winsize(wanted.rows, wanted.cols).clamped()

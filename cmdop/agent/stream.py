@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cmdop.agent.admission import Admission, Guest
+from cmdop.agent.calls import Calls
 from cmdop.agent.shell import Shell, ShellOver
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import (
@@ -72,6 +73,8 @@ class AgentStream:
         """The uplink's turn in which it last sent output."""
         # Guards the seal's order, `_state` and `_step_at`: records leave in the order they were sealed.
         self._sealing = threading.Lock()
+        guest = Guest(opened.operator, opened.role == "observer")
+        self._calls = Calls(admission.shells, guest, self._send_payload, admission.may_call)
         self._handlers: dict[int, Callable[[Record], None]] = {
             RecordKind.CONTROL: self._on_control,
             RecordKind.INPUT: self._on_input,
@@ -106,19 +109,21 @@ class AgentStream:
         if shell is not None and viewer is not None:
             shell.pump(viewer)
 
-    def closed(self) -> None:
-        """The stream is over; the session is not. Twice is quiet."""
+    def closed(self, left: bool = False) -> None:
+        """The stream is over, because the client `left` or for another reason; the session
+        is not. Twice is quiet."""
         with self._sealing:
             self._state = StreamState.CLOSED
             shell, viewer = self._shell, self._viewer
             self._shell = self._viewer = None
+        self._calls.close()
         if shell is not None and viewer is not None:
-            self._admission.leave(shell, viewer)
+            self._admission.leave(shell, viewer, left)
 
     def end_if_idle(self, now: float) -> None:
         """End a stream that takes too long to get in. `now` is of the monotonic clock; any thread."""
         with self._sealing:
-            waits = self._state not in (StreamState.ATTACHED, StreamState.CLOSED)
+            waits = self._state not in (StreamState.ATTACHED, StreamState.CALLING, StreamState.CLOSED)
             idle = waits and now - self._step_at >= AUTH_TIMEOUT_SECONDS
         if idle:
             self.refuse(TimedOut(what="the client", seconds=AUTH_TIMEOUT_SECONDS))
@@ -140,6 +145,7 @@ class AgentStream:
     def _on_control(self, record: Record) -> None:
         message = SESSION_MESSAGES.decode(record.payload)
         if isinstance(message, Unknown):
+            self._on_call(record.payload)
             return
         if isinstance(message, Register):
             self._register(message)
@@ -148,9 +154,15 @@ class AgentStream:
         if isinstance(message, Resize):
             shell.resize(viewer, Winsize(message.rows, message.cols))
         elif isinstance(message, Detach):
-            self.finish()
+            self.finish(left=True)
         else:
             raise RemoteProtocolError(reason=f"{type(message).__name__} from a client")
+
+    def _on_call(self, payload: bytes) -> None:
+        """A call, on a stream on which nobody registered; elsewhere of no meaning."""
+        if self._state in (StreamState.REGISTERING, StreamState.CALLING):
+            self._step(StreamEvent.CALL)
+            self._calls.handle(payload)
 
     def _on_input(self, record: Record) -> None:
         shell, viewer = self._attached(StreamEvent.DATA)
@@ -181,7 +193,7 @@ class AgentStream:
     def _admit(self, wanted: Register) -> None:
         guest = Guest(self._opened.operator, self._opened.role == "observer" or wanted.read_only)
         try:
-            self.send_control(self._admission.success())
+            self.send_control(self._admission.success(wanted, guest))
             while not self._enter(wanted, guest):
                 pass  # the session ended under our hands: there will be another one
         except Exception as error:  # noqa: BLE001 - no client may end the agent
@@ -189,10 +201,10 @@ class AgentStream:
 
     def _enter(self, wanted: Register, guest: Guest) -> bool:
         """Attach to a session; False when it ended just then."""
-        shell, viewer, created = self._admission.enter(wanted, guest, self)
+        shell, viewer, entry = self._admission.enter(wanted, guest, self)
         with viewer.pumping:
             try:
-                ready = shell.attach(viewer, created)
+                ready = shell.attach(viewer, entry)
             except ShellOver:
                 shell.join(HANGUP_TO_KILL_SECONDS)
                 return False
@@ -204,7 +216,7 @@ class AgentStream:
             if not gone:
                 self.send_control(ready)
         if gone:
-            self._admission.leave(shell, viewer)
+            self._admission.leave(shell, viewer, left=False)
         else:
             self._admission.entered()
             shell.pump(viewer)
@@ -225,11 +237,14 @@ class AgentStream:
             self._uplink.send_sealed(self._id, self._channel.seal(encode_record(kind, offset, payload)))
 
     def send_control(self, message: Message) -> None:
-        self.send_record(RecordKind.CONTROL, 0, SESSION_MESSAGES.encode(message))
+        self._send_payload(SESSION_MESSAGES.encode(message))
 
-    def finish(self) -> None:
+    def _send_payload(self, payload: bytes) -> None:
+        self.send_record(RecordKind.CONTROL, 0, payload)
+
+    def finish(self, left: bool = False) -> None:
         """Close the stream in good order."""
-        self.closed()
+        self.closed(left)
         self._uplink.close_stream(self._id)
 
     def refuse(self, error: CmdopError) -> None:

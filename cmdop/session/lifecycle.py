@@ -27,6 +27,12 @@ class GraceClock:
             self._used_seconds = 0.0
         self._tick(now)
 
+    def used(self, now: float) -> None:
+        """Somebody used the session without being attached: the time begins anew."""
+        self._pause(now)
+        self._used_seconds = 0.0
+        self._tick(now)
+
     def relay_is(self, connected: bool, now: float) -> None:
         """The agent has a relay, or none, from now on."""
         self._pause(now)

@@ -19,6 +19,7 @@ class StreamState(Enum):
     REGISTERING = "waiting for Register"
     AUTHENTICATING = "waiting for AuthResponse"
     ATTACHED = "attached"
+    CALLING = "making calls"
     CLOSED = "closed"
 
     def after(self, event: StreamEvent) -> StreamState:
@@ -37,6 +38,7 @@ class StreamEvent(Enum):
     CHALLENGED = "a challenge"
     RESPONSE = "AuthResponse"
     ADMITTED = "admission"
+    CALL = "a call"
     DATA = "session data"
     CLOSE = "the end"
 
@@ -45,6 +47,8 @@ TRANSITIONS: dict[tuple[StreamState, StreamEvent], StreamState] = {
     (StreamState.GREETING, StreamEvent.HANDSHAKE): StreamState.PROVING,
     (StreamState.PROVING, StreamEvent.HANDSHAKE): StreamState.REGISTERING,
     (StreamState.REGISTERING, StreamEvent.REGISTER): StreamState.AUTHENTICATING,
+    (StreamState.REGISTERING, StreamEvent.CALL): StreamState.CALLING,
+    (StreamState.CALLING, StreamEvent.CALL): StreamState.CALLING,
     (StreamState.AUTHENTICATING, StreamEvent.CHALLENGED): StreamState.AUTHENTICATING,
     (StreamState.AUTHENTICATING, StreamEvent.RESPONSE): StreamState.AUTHENTICATING,
     (StreamState.AUTHENTICATING, StreamEvent.ADMITTED): StreamState.ATTACHED,

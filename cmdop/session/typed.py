@@ -28,6 +28,11 @@ class TypedOut:
         return self._acked + len(self._kept)
 
     @property
+    def acked(self) -> int:
+        """The offset below which the agent acknowledged everything."""
+        return self._acked
+
+    @property
     def waiting_bytes(self) -> int:
         """Typed, and for want of window not yet sent."""
         return self.end - self._sent
@@ -91,6 +96,10 @@ class TypedIn:
         then have more under way than `receive` allows. What it sends twice is dropped.
         """
         self._acked = 0
+
+    def start(self, offset: int) -> None:
+        """A client that is not known any more goes on at `offset`."""
+        self.received = self.taken = self._acked = offset
 
     def receive(self, offset: int, data: bytes) -> bytes:
         """The part of these bytes that was not seen before.

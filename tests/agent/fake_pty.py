@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from cmdop.limits import PTY_READ_BYTES
 from cmdop.ptyhost.interface import Exited, Pty, PtyClosed, PtyRead, Ready
@@ -34,6 +35,7 @@ class FakePty(Pty):
         self._unread = bytearray()
         self._exited: Exited | None = None
         self._hung_up = False
+        self._flushed = False
         self._woken = False
         self._owner: threading.Thread | None = None
         # Guards everything; told of every change.
@@ -53,6 +55,13 @@ class FakePty(Pty):
                 self._unread += piece
                 at += len(piece)
                 self._change.notify_all()
+
+    def flush(self) -> None:
+        """Throw away what was printed and not read, as the kernel does on an interrupt."""
+        with self._change:
+            self._unread.clear()
+            self._flushed = True
+            self._change.notify_all()
 
     def exit(self, status: int = 0, signal: int = 0) -> None:
         with self._change:
@@ -104,18 +113,23 @@ class FakePty(Pty):
 
     def _ready(self, want_write: bool, want_read: bool) -> tuple[bool, bool]:
         over = self._exited is not None or self._hung_up
-        readable = want_read and (bool(self._unread) or over)
+        readable = want_read and (self._readable() or over)
         return readable, want_write and (self._room != 0 or over)
 
     def read(self) -> PtyRead:
         with self._change:
             self._only_owner()
-            if not self._unread and (self._exited is not None or self._hung_up):
+            if not self._readable() and (self._exited is not None or self._hung_up):
                 raise PtyClosed
             data = bytes(self._unread[:PTY_READ_BYTES])
             del self._unread[:PTY_READ_BYTES]
+            flushed = self._flushed and not self._unread
+            self._flushed = self._flushed and not flushed
             self._change.notify_all()
-            return PtyRead(data, flushed=False)
+            return PtyRead(data, flushed)
+
+    def _readable(self) -> bool:
+        return bool(self._unread) or self._flushed
 
     def write(self, data: bytes | memoryview) -> int:
         with self._change:
@@ -161,6 +175,12 @@ class FakePty(Pty):
 
     def foreground_command(self) -> str:
         return "" if self.closed else "fake"
+
+    def hand_over(self) -> dict[str, Any] | None:
+        return None if self.closed else {"fake": self.session_id}
+
+    def keep(self) -> None:
+        pass
 
     def close(self) -> None:
         with self._change:

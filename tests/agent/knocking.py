@@ -12,7 +12,9 @@ from cmdop.agent.shells import Shells
 from cmdop.agent.stream import AgentStream
 from cmdop.limits import PROTOCOL_VERSION, WINDOW_MIN_BYTES
 from cmdop.ptyhost.interface import Pty
+from cmdop.screen.ring import RingScreen
 from cmdop.seal.noise import Channel, Handshake, prologue
+from cmdop.wire.call_messages import CreateSession
 from cmdop.wire.message import Message
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import Open
@@ -46,11 +48,11 @@ class Machine:
     def __init__(self) -> None:
         self.ptys: list[FakePty] = []
         self.before_open: Callable[[], None] = lambda: None
-        self.shells = Shells(self._open_pty, lambda: None)
+        self.shells = Shells(self._open_pty, lambda: None, lambda _: RingScreen())
         self.admission = Admission(self.shells)
         self._numbers = 0
 
-    def _open_pty(self, wanted: Register, session_id: str) -> tuple[Pty, str]:
+    def _open_pty(self, wanted: Register | CreateSession, session_id: str) -> tuple[Pty, str]:
         self.before_open()
         self.ptys.append(FakePty(session_id=session_id))
         return self.ptys[-1], ""

@@ -23,7 +23,7 @@ def machine() -> Iterator[Machine]:
 
 
 def test_every_success_has_a_token_of_its_own(machine: Machine) -> None:
-    one, two = machine.admission.success(), machine.admission.success()
+    one, two = (machine.admission.success(register(), ANNA) for _ in range(2))
     assert one.session_token != two.session_token
     assert len(bytes.fromhex(one.session_token)) == 32
     assert one.ttl_seconds == SESSION_TOKEN_SECONDS
@@ -31,31 +31,31 @@ def test_every_success_has_a_token_of_its_own(machine: Machine) -> None:
 
 def test_a_guest_becomes_a_viewer_of_the_session(machine: Machine) -> None:
     stream = Watcher()
-    shell, viewer, created = machine.admission.enter(register(rows=5, cols=6, client_id="a" * 16), ANNA, stream)
-    assert created
+    shell, viewer, entry = machine.admission.enter(register(rows=5, cols=6, client_id="a" * 16), ANNA, stream)
+    assert entry.created
     assert shell.opened.operator == "anna"
     assert (viewer.client_id, viewer.operator, viewer.observer) == ("a" * 16, "anna", False)
     assert viewer.winsize == (5, 6)
     assert viewer.stream is stream
-    _, observer, created = machine.admission.enter(register(), Guest("ben", observer=True), stream)
-    assert not created
+    _, observer, entry = machine.admission.enter(register(), Guest("ben", observer=True), stream)
+    assert not entry.created
     assert observer.observer
 
 
 @pytest.mark.parametrize(("asked", "got"), [(0, 0), (5, 5), (2**53, WINDOW_MAX_BYTES)])
 def test_no_window_is_larger_than_the_largest(machine: Machine, asked: int, got: int) -> None:
     _, viewer, _ = machine.admission.enter(register(window_bytes=asked), ANNA, Watcher())
-    assert viewer.window_bytes == got
+    assert viewer.view.window_bytes == got
 
 
 def test_who_leaves_is_no_longer_attached_and_twice_is_quiet(machine: Machine) -> None:
-    shell, viewer, _ = machine.admission.enter(register(), ANNA, Watcher())
+    shell, viewer, entry = machine.admission.enter(register(), ANNA, Watcher())
     with viewer.pumping:
-        shell.attach(viewer, created=True)
+        shell.attach(viewer, entry)
     machine.admission.entered()
     assert machine.shells.summaries()[0].clients == 1
-    machine.admission.leave(shell, viewer)
-    machine.admission.leave(shell, viewer)
+    machine.admission.leave(shell, viewer, left=True)
+    machine.admission.leave(shell, viewer, left=True)
     assert machine.shells.summaries()[0].clients == 0
 
 

@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cmdop.agent import shell as shell_module
-from cmdop.agent.shell import LAG_MAX_BYTES, Opened, Shell, ShellOver, new_session_id
-from cmdop.agent.viewer import Viewer
+from cmdop.agent.shell import Opened, Shell, ShellOver, new_session_id
+from cmdop.agent.viewer import Entry, Viewer
 from cmdop.errors import RemoteProtocolError, SessionRefused
 from cmdop.limits import CLIENTS_PER_SESSION_MAX, INPUT_WINDOW_BYTES, KIB, OFFSET_MAX, RING_BYTES
 from cmdop.ptyhost.factory import open_pty
 from cmdop.ptyhost.interface import ShellCommand
+from cmdop.screen.ring import RingScreen
+from cmdop.session.broadcast import LAG_MAX_BYTES
+from cmdop.session.core import Resume
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
-from cmdop.wire.session_messages import Ended, Ready
+from cmdop.wire.session_messages import Answers, Detached, Ended, PeerJoined, PeerLeft, Ready
 from tests.agent.fake_pty import TIMEOUT_SECONDS, FakePty
 from tests.agent.watcher import Watcher
 
@@ -31,7 +34,7 @@ class Session:
     def __init__(self, pty: FakePty | None = None) -> None:
         self.pty = pty or FakePty()
         self.over = threading.Event()
-        self.shell = Shell(Opened(new_session_id(), "anna", "a note"), self.pty, self._ended)
+        self.shell = Shell(Opened(new_session_id(), "anna", "a note"), self.pty, RingScreen(), self._ended)
 
     def _ended(self, shell: Shell) -> None:
         assert shell is self.shell
@@ -41,7 +44,7 @@ class Session:
     def attach(self, watcher: Watcher, created: bool = False) -> Ready:
         """As the agent's stream does it."""
         with watcher.viewer.pumping:
-            ready = self.shell.attach(watcher.viewer, created)
+            ready = self.shell.attach(watcher.viewer, Entry(created))
         self.shell.pump(watcher.viewer)
         return ready
 
@@ -118,7 +121,7 @@ def test_output_is_exact_under_any_credit_and_congestion(session: Session, seed:
             watcher.congested = False
             session.shell.pump(watcher.viewer)  # as the writer does when its queue has drained
             seen = len(watcher.output)
-            if watcher.viewer.credit.limit <= seen:
+            if watcher.viewer.view.credit.limit <= seen:
                 continue
             watcher.until(lambda w, seen=seen: len(w.output) > seen or w.finished > 0)  # type: ignore[misc]
 
@@ -227,15 +230,13 @@ def test_a_client_that_was_too_slow_goes_on_from_what_is_shown_now(session: Sess
     session.shell.grant(stalled.viewer, 1000)
     assert stalled.skips == [len(said)]
     assert bytes(stalled.replay).endswith(b"where?\x18\r\n")
-    assert stalled.output == b""  # its credit ended before
-    session.shell.grant(stalled.viewer, len(said) + 3)
-    session.pty.print(b"live")
-    assert stalled.until_shown(3) == b"liv"
+    session.pty.print(b"alive!")
+    assert stalled.until_shown(5) == b"alive"  # the first window anew, that came with the skip
     session.pty.exit()
     current.until_finished()
-    session.shell.grant(stalled.viewer, len(said) + 4)
-    assert stalled.until_finished() == b"live"
-    assert stalled.told == [Ended(0, 0, len(said) + 4)]
+    session.shell.grant(stalled.viewer, len(said) + 6)
+    assert stalled.until_finished() == b"alive!"
+    assert stalled.told == [Ended(0, 0, len(said) + 6)]
     assert stalled.mistakes == []
 
 
@@ -246,9 +247,9 @@ def test_a_client_may_be_too_slow_again_and_again(session: Session) -> None:
         session.pty.print(text_of(RING_BYTES + 10 * KIB) + b"\r\n%d" % number)
         printed += RING_BYTES + 10 * KIB + 3
         current.until_shown(printed)
-        session.shell.grant(slow.viewer, slow.viewer.cursor + 10)
+        session.shell.grant(slow.viewer, slow.viewer.view.cursor + 10)
         assert slow.skips[-1] == printed
-        assert bytes(slow.replay) == b"%d" % number  # from the first line end that is kept
+        assert bytes(slow.replay).endswith(b"\x1b[J%d" % number)  # from the first line end that is kept
         session.shell.grant(slow.viewer, printed + 10)
     assert len(slow.skips) == 3
     assert slow.mistakes == []
@@ -262,7 +263,7 @@ def test_the_program_waits_for_a_lagging_client_when_it_is_the_only_one(session:
     printed = in_background(lambda: session.pty.print(said))
     session.pty.until(lambda pty: pty.waiting == (False, False))
     with session.shell._lock:
-        assert LAG_MAX_BYTES <= session.shell._ring.head < RING_BYTES
+        assert LAG_MAX_BYTES <= session.shell._core.output.ring.head < RING_BYTES
     watcher.congested = False
     session.shell.pump(watcher.viewer)
     printed()
@@ -284,6 +285,224 @@ def test_nothing_is_sent_to_who_has_detached(session: Session) -> None:
     assert watcher.output == b"before"
     assert watcher.told == []
     assert session.shell.clients == [other.viewer]
+
+
+# -- an interrupt -------------------------------------------------------------------------------
+
+
+def test_after_a_flush_a_client_with_a_backlog_is_skipped_ahead_and_has_credit(session: Session) -> None:
+    watcher = session.watch(window_bytes=1000)
+    session.pty.print(text_of(1000))
+    watcher.until_shown(1000)
+    session.pty.until_idle(reading=False)
+    session.pty.print(b"never seen")
+    session.pty.flush()
+    session.shell.grant(watcher.viewer, 1001)
+    watcher.until(lambda w: w.skips == [1000])
+    session.pty.print(b"$ ")
+    assert watcher.until_shown(2) == b"$ "
+    assert watcher.mistakes == []
+
+
+def test_a_flush_changes_nothing_for_who_has_everything(session: Session) -> None:
+    watcher = session.watch()
+    session.pty.print(b"$ ")
+    watcher.until_shown(2)
+    session.pty.flush()
+    session.pty.print(b"^C")
+    assert watcher.until_shown(4) == b"$ ^C"
+    assert watcher.skips == []
+
+
+def test_a_client_that_does_not_answer_is_skipped_once_and_not_again(session: Session) -> None:
+    stopped, current = session.watch(window_bytes=100), session.watch()
+    for number in range(1, 4):
+        session.pty.print(text_of(5000))
+        current.until_shown(5000 * number)
+        session.pty.flush()
+        session.pty.until_idle(reading=True)
+    assert len(stopped.skips) == 1
+    assert current.skips == []
+
+
+def test_an_observer_that_takes_nothing_does_not_hold_the_program_up(session: Session) -> None:
+    observer = session.watch(window_bytes=0, observer=True)
+    session.pty.print(text_of(2 * RING_BYTES))
+    session.pty.until_idle(reading=True)
+    assert observer.output == b""
+
+
+# -- coming back --------------------------------------------------------------------------------
+
+
+def back(watcher: Watcher, redraw: bool = False) -> tuple[Watcher, Entry]:
+    """The same client on a new connection, and how it comes in."""
+    got = watcher.starts[0] + len(watcher.output) if watcher.starts else 0
+    again = Watcher(ENOUGH)
+    again.viewer.client_id = watcher.viewer.client_id
+    again.viewer.typist.client_id = watcher.viewer.client_id
+    return again, Entry(resume=Resume(got, 0, redraw))
+
+
+def resume(session: Session, watcher: Watcher, redraw: bool = False) -> tuple[Watcher, Ready]:
+    again, entry = back(watcher, redraw)
+    with again.viewer.pumping:
+        ready = session.shell.attach(again.viewer, entry)
+    session.shell.pump(again.viewer)
+    return again, ready
+
+
+def test_who_comes_back_gets_what_it_missed_and_nothing_twice(session: Session) -> None:
+    watcher = session.watch()
+    session.pty.print(b"one ")
+    watcher.until_shown(4)
+    session.shell.type(watcher.viewer, 0, b"abc")
+    session.shell.detach(watcher.viewer)
+    session.pty.print(b"two ")
+    session.pty.until_idle(reading=True)
+    again, ready = resume(session, watcher)
+    session.pty.print(b"three")
+    assert again.until_shown(9) == b"two three"
+    assert (ready.output_offset, ready.input_offset) == (4, 3)
+    session.shell.type(again.viewer, 1, b"bcd")  # sent again, but for what is new
+    assert session.pty.until_typed(4) == b"abcd"
+    assert again.replay == b""
+    assert again.mistakes == []
+
+
+def test_who_comes_back_too_late_for_the_ring_gets_a_fresh_screen(session: Session) -> None:
+    watcher = session.watch()
+    session.pty.print(b"one\r\n")
+    watcher.until_shown(5)
+    session.shell.detach(watcher.viewer)
+    session.pty.print(text_of(2 * RING_BYTES) + b"\r\nlast")
+    session.pty.until_idle(reading=True)
+    again, ready = resume(session, watcher)
+    again.until(lambda w: w.replay.endswith(b"last"))
+    assert again.skips == [ready.output_offset]
+    assert again.mistakes == []
+
+
+def test_who_wrote_over_its_screen_may_ask_for_a_fresh_one(session: Session) -> None:
+    watcher = session.watch()
+    session.pty.print(b"one\r\ntwo")
+    watcher.until_shown(8)
+    session.shell.detach(watcher.viewer)
+    again, _ = resume(session, watcher, redraw=True)
+    again.until(lambda w: w.replay.endswith(b"two"))
+    assert again.skips == [8]
+
+
+def test_an_older_connection_of_the_same_client_is_closed(session: Session) -> None:
+    watcher = session.watch()
+    session.pty.print(b"one")
+    watcher.until_shown(3)
+    again, _ = resume(session, watcher)
+    session.pty.print(b"two")
+    assert again.until_shown(3) == b"two"
+    assert watcher.finished == 1
+    assert watcher.output == b"one"
+    session.shell.detach(watcher.viewer)  # its stream says so late
+    assert session.shell.clients == [again.viewer]
+
+
+def test_who_comes_back_for_more_than_there_was_is_turned_away(session: Session) -> None:
+    watcher = session.watch()
+    session.pty.print(b"one")
+    watcher.until_shown(3)
+    session.shell.detach(watcher.viewer)
+    again = Watcher()
+    again.viewer.client_id = watcher.viewer.client_id
+    with pytest.raises(RemoteProtocolError), again.viewer.pumping:
+        session.shell.attach(again.viewer, Entry(resume=Resume(4, 0)))
+    assert session.shell.clients == []
+
+
+def test_who_vanished_gets_the_rest_and_the_end_though_it_is_over(session: Session) -> None:
+    watcher = session.watch()
+    session.pty.print(b"one")
+    watcher.until_shown(3)
+    session.shell.detach(watcher.viewer)
+    session.pty.print(b"two")
+    session.pty.exit(4)
+    assert session.over.wait(TIMEOUT_SECONDS)
+    assert session.shell.awaited
+    again, _ = resume(session, watcher)
+    assert again.until_finished() == b"two"
+    assert again.told == [Ended(4, 0, 6)]
+
+
+def test_who_left_does_not_come_back_to_what_is_over(session: Session) -> None:
+    watcher = session.watch()
+    session.shell.detach(watcher.viewer, left=True)
+    session.pty.exit()
+    assert session.over.wait(TIMEOUT_SECONDS)
+    assert not session.shell.awaited
+    with pytest.raises(ShellOver):
+        resume(session, watcher)
+
+
+def test_nobody_comes_back_in_the_place_of_another_operator(session: Session) -> None:
+    watcher = session.watch()
+    session.shell.detach(watcher.viewer)
+    again, entry = back(watcher)
+    again.viewer.operator = "ben"
+    with pytest.raises(SessionRefused, match="somebody else"), again.viewer.pumping:
+        session.shell.attach(again.viewer, entry)
+
+
+# -- several clients ------------------------------------------------------------------------------
+
+
+def test_clients_hear_of_each_other(session: Session) -> None:
+    one, two = session.watch(), session.watch(observer=True)
+    one_id, two_id = one.viewer.client_id, two.viewer.client_id
+    assert one.peers == [PeerJoined(two_id, "anna", "observer")]
+    assert two.peers == [PeerJoined(one_id, "anna", "operator")]
+    session.shell.detach(one.viewer)
+    assert two.peers[1:] == [PeerLeft(one_id, "anna")]
+
+
+def test_who_takes_over_sends_the_others_away_and_says_who_it_is(session: Session) -> None:
+    others = [session.watch(), session.watch(observer=True)]
+    taker = Watcher()
+    taker.viewer.operator = "ben"
+    with taker.viewer.pumping:
+        session.shell.attach(taker.viewer, Entry(takeover=True))
+    for other in others:
+        assert other.told == [Detached("taken-over", "ben")]
+        assert other.finished == 1
+    assert session.shell.clients == [taker.viewer]
+
+
+def test_questions_are_answered_by_who_owns_the_size_from_the_offset_on_that_it_does(session: Session) -> None:
+    one = session.watch()
+    session.pty.print(b"12345")
+    one.until_shown(5)
+    two = session.watch()
+    two.until(lambda w: len(w.answers) > 0)
+    session.shell.type(one.viewer, 0, b"x")
+    observer = session.watch(observer=True)
+    assert one.answers[-2:] == [Answers(5, False), Answers(5, True)]
+    assert one.answers[0].mine
+    assert two.answers == [Answers(5, True), Answers(5, False)]
+    assert observer.answers == [Answers(5, False)]
+
+
+def test_a_paste_is_not_torn_by_the_keys_of_others(session: Session) -> None:
+    one, two = session.watch(), session.watch()
+    session.shell.type(one.viewer, 0, b"\x1b[200~ab")
+    session.shell.type(two.viewer, 0, b"XY")
+    session.shell.type(one.viewer, 8, b"cd\x1b[201~")
+    assert session.pty.until_typed(18) == b"\x1b[200~abcd\x1b[201~XY"
+
+
+def test_who_vanishes_in_the_middle_of_a_paste_does_not_keep_the_others_waiting(session: Session) -> None:
+    one, two = session.watch(), session.watch()
+    session.shell.type(one.viewer, 0, b"\x1b[200~ab")
+    session.shell.type(two.viewer, 0, b"XY")
+    session.shell.detach(one.viewer)
+    assert session.pty.until_typed(10) == b"\x1b[200~abXY"
 
 
 # -- joining ------------------------------------------------------------------------------------
@@ -626,22 +845,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_the_grace_runs_while_nobody_is_attached_and_there_is_a_relay(clock: Clock) -> None:
     session = Session()
     shell = session.shell
-    assert shell.grace_due_in_seconds() == 30.0
+    assert shell.due_in_seconds()[0] == 30.0
     watcher = session.watch()
     clock.now += 100
-    assert shell.grace_due_in_seconds() is None
+    assert shell.due_in_seconds()[0] is None
     shell.detach(watcher.viewer)
     clock.now += 10
-    assert shell.grace_due_in_seconds() == 20.0
+    assert shell.due_in_seconds()[0] == 20.0
     shell.relay_is(False)
     clock.now += 100
-    assert shell.grace_due_in_seconds() is None
+    assert shell.due_in_seconds()[0] is None
     shell.relay_is(True)
     clock.now += 19
-    assert shell.grace_due_in_seconds() == 1.0
+    assert shell.due_in_seconds()[0] == 1.0
     session.attach(watcher := Watcher())
     shell.detach(watcher.viewer)
-    assert shell.grace_due_in_seconds() == 30.0
+    assert shell.due_in_seconds()[0] == 30.0
     shell.kill()
     assert shell.join(TIMEOUT_SECONDS)
 
@@ -652,12 +871,12 @@ def test_the_grace_runs_while_nobody_is_attached_and_there_is_a_relay(clock: Clo
 def real(script: str, ended: Callable[[Shell], None] = lambda _: None) -> Shell:
     environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb"}
     pty = open_pty(ShellCommand("/bin/sh", ("sh", "-c", script)), environment, "/", Winsize(24, 80))
-    return Shell(Opened(new_session_id(), "anna"), pty, ended)
+    return Shell(Opened(new_session_id(), "anna"), pty, RingScreen(), ended)
 
 
 def attach_to(shell: Shell, viewer: Viewer) -> None:
     with viewer.pumping:
-        shell.attach(viewer, created=True)
+        shell.attach(viewer, Entry(created=True))
     shell.pump(viewer)
 
 
@@ -692,5 +911,5 @@ def test_a_real_flood_is_ended_at_once_though_nobody_takes_it() -> None:
     watcher.until_shown(1000)
     shell.hang_up()
     assert shell.join(TIMEOUT_SECONDS)
-    session_end = watcher.viewer.credit.limit
+    session_end = watcher.viewer.view.credit.limit
     assert len(watcher.output) == session_end == 1000

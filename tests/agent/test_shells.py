@@ -12,8 +12,11 @@ from cmdop.agent import shell as shell_module
 from cmdop.agent import shells as shells_module
 from cmdop.agent.shell import Shell
 from cmdop.agent.shells import Shells
+from cmdop.agent.viewer import Entry
 from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused, ShellUnusable
 from cmdop.limits import GRACE_SECONDS, HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
+from cmdop.screen.ring import RingScreen
+from cmdop.wire.call_messages import CreateSession
 from cmdop.wire.relay_messages import SessionSummary
 from cmdop.wire.session_messages import Register
 from tests.agent.fake_pty import TIMEOUT_SECONDS, FakePty
@@ -48,9 +51,9 @@ class Machine:
         self.may_open.set()
         self.opening = threading.Semaphore(0)
         """Told of each one that begins to be opened."""
-        self.shells = Shells(self.open_pty, self.changed)
+        self.shells = Shells(self.open_pty, self.changed, lambda _: RingScreen())
 
-    def open_pty(self, wanted: Register, session_id: str) -> tuple[FakePty, str]:
+    def open_pty(self, wanted: Register | CreateSession, session_id: str) -> tuple[FakePty, str]:
         self.opening.release()
         assert self.may_open.wait(TIMEOUT_SECONDS)
         if wanted.term == "unusable":
@@ -74,7 +77,7 @@ class Machine:
     def attach(self, shell: Shell) -> Watcher:
         watcher = Watcher()
         with watcher.viewer.pumping:
-            shell.attach(watcher.viewer, created=False)
+            shell.attach(watcher.viewer, Entry())
         self.shells.wake()
         return watcher
 
@@ -100,7 +103,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions are ended soon."""
-    monkeypatch.setattr(shell_module, "GRACE_SECONDS", 0.02)
+    monkeypatch.setattr(shells_module, "GRACE_SECONDS", 0.02)
     monkeypatch.setattr(shells_module, "HANGUP_TO_KILL_SECONDS", 0.02)
 
 
@@ -208,7 +211,7 @@ def test_a_session_that_nobody_watches_is_hung_up_after_its_grace(machine: Machi
     machine.shells.detach(shell, watcher.viewer)
     clock.now += GRACE_SECONDS - 1
     machine.shells.wake()
-    assert shell.grace_due_in_seconds() == 1.0
+    assert shell.due_in_seconds()[0] == 1.0
     assert machine.ptys[0].signals == []
     clock.now += 1
     machine.shells.wake()
@@ -253,9 +256,9 @@ def test_the_grace_stands_still_without_a_relay(machine: Machine, clock: Clock) 
     machine.shells.relay_is(False)
     clock.now += 1000
     machine.shells.wake()
-    assert shell.grace_due_in_seconds() is None
+    assert shell.due_in_seconds()[0] is None
     machine.shells.relay_is(True)
-    assert shell.grace_due_in_seconds() == 10.0
+    assert shell.due_in_seconds()[0] == 10.0
     assert machine.ptys[0].signals == []
 
 
@@ -281,7 +284,7 @@ def test_no_session_is_forgotten_by_who_ends_them(machine: Machine) -> None:
             shell = machine.open()
             watcher = Watcher()
             with watcher.viewer.pumping:
-                shell.attach(watcher.viewer, created=True)
+                shell.attach(watcher.viewer, Entry(created=True))
             machine.shells.wake()
             machine.shells.detach(shell, watcher.viewer)
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from cmdop.agent.viewer import Viewer
 from cmdop.limits import WINDOW_MIN_BYTES
+from cmdop.session.broadcast import View
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
-from cmdop.wire.session_messages import Ended
+from cmdop.wire.session_messages import SESSION_MESSAGES, Answers, Ended, PeerJoined, PeerLeft
 from tests.agent.fake_pty import TIMEOUT_SECONDS
 
 _numbers = itertools.count(1)
@@ -23,7 +24,7 @@ class Watcher:
     def __init__(
         self, window_bytes: int = WINDOW_MIN_BYTES, observer: bool = False, winsize: Winsize = DEFAULT_WINSIZE
     ) -> None:
-        self.viewer = Viewer(f"{next(_numbers):016x}", "anna", observer, winsize, self, window_bytes)
+        self.viewer = Viewer(f"{next(_numbers):016x}", "anna", observer, winsize, View(window_bytes), self)
         self.replay = bytearray()
         self.output = bytearray()
         self.starts: list[int] = []
@@ -33,6 +34,8 @@ class Watcher:
         self._next: int | None = None
         self.acks: list[int] = []
         self.told: list[Message] = []
+        self.answers: list[Answers] = []
+        self.peers: list[Message] = []
         self.finished = 0
         self.mistakes: list[str] = []
         self._congested = False
@@ -47,27 +50,38 @@ class Watcher:
                 self._take_output(offset, payload)
             elif kind == RecordKind.REPLAY:
                 self._take_replay(offset, payload)
+            elif kind == RecordKind.FLUSH:
+                self._take_flush(offset)
+            elif kind == RecordKind.CONTROL:
+                message = SESSION_MESSAGES.decode(payload)
+                self.answers += [message] if isinstance(message, Answers) else []
+                self.peers += [message] if isinstance(message, PeerJoined | PeerLeft) else []
             elif kind == RecordKind.ACK:
                 self.acks.append(offset)
             self._change.notify_all()
 
+    def _take_flush(self, offset: int) -> None:
+        """It is skipped ahead: what it has counts no more."""
+        if self._next is not None and offset < self._next:
+            self.mistakes.append(f"a flush at {offset}, and {self._next} was next")
+        self.skips.append(offset)
+        self.replay.clear()
+        self.output.clear()
+        self._next = offset
+
     def _take_replay(self, offset: int, payload: bytes) -> None:
-        """At first, or when it was too slow: then output goes on at a later offset."""
-        if self._next is not None and offset <= self._next and not (self.skips and self.skips[-1] == offset):
+        """At first, or behind a flush."""
+        if self._next not in (None, offset) or self.output:
             self.mistakes.append(f"replay at {offset}, and {self._next} was next")
-        if self._next is not None and offset != self._next:
-            self.skips.append(offset)
-            self.replay.clear()
-            self.output.clear()
-        self._next = offset if self.skips else None
+        self._next = offset
         self.replay += payload
 
     def _take_output(self, offset: int, payload: bytes) -> None:
         if self._next not in (None, offset):
             self.mistakes.append(f"output at {offset} and not at {self._next}")
         self._next = offset + len(payload)
-        if offset + len(payload) > self.viewer.credit.limit:
-            self.mistakes.append(f"output to {offset + len(payload)}, with credit to {self.viewer.credit.limit}")
+        if offset + len(payload) > self.viewer.view.credit.limit:
+            self.mistakes.append(f"output to {offset + len(payload)}, with credit to {self.viewer.view.credit.limit}")
         if self.ended is not None:
             self.mistakes.append("output after the end")
         self.starts.append(offset)

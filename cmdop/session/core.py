@@ -1,0 +1,209 @@
+"""What a session decides: who is attached, what each gets, who types, whose size, how long it lives.
+
+The agent's half of docs/protocol.md §8, without a PTY, threads or a clock: agent/shell.py
+has those, and asks here under its lock. Everything is told the time in seconds of one clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from cmdop.errors import SessionRefused
+from cmdop.limits import CLIENTS_PER_SESSION_MAX, DEPARTED_MAX, GRACE_SECONDS, OFFSET_MAX
+from cmdop.session.arbitration import SizeOwner
+from cmdop.session.broadcast import Broadcast, Bytes, Drawing, View
+from cmdop.session.keyboard import Keyboard, Typist
+from cmdop.session.lifecycle import GraceClock
+from cmdop.winsize import Winsize
+
+
+class Resume(NamedTuple):
+    """What a client says that comes back: what it received, and what it knows to be typed."""
+
+    output_offset: int
+    input_offset: int
+    redraw: bool = False
+
+
+@dataclass(eq=False)
+class Member:
+    """One attached client."""
+
+    client_id: str
+    operator: str
+    observer: bool
+    winsize: Winsize
+    view: View
+    typist: Typist = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.view.paces = not self.observer
+        self.typist = Typist(self.client_id, self.operator)
+
+    @property
+    def role(self) -> str:
+        return "observer" if self.observer else "operator"
+
+
+M = TypeVar("M", bound=Member)
+
+
+class Changes(NamedTuple):
+    """What follows from a change: the PTY's new size, if it has one; and the client that answered
+    questions until now, if there is another one ("" is the machine itself)."""
+
+    size: Winsize | None = None
+    answered_before: str | None = None
+
+
+_NONE = Changes()
+
+
+class SessionCore(Generic[M]):
+    """One session's state. Its clients are `M`, of which only what `Member` has is looked at."""
+
+    def __init__(self, now: float, kept_seconds: float = GRACE_SECONDS) -> None:
+        self.output = Broadcast()
+        self.keyboard = Keyboard()
+        self.grace = GraceClock(now, kept_seconds)
+        self.members: dict[str, M] = {}
+        self.winsize: Winsize | None = None
+        """The size that a client or a call gave the PTY last."""
+        self._sizes = SizeOwner()
+        self._asked: list[tuple[int, str]] = [(0, "")]
+        """From which offset on questions were whose to answer, as far back as the ring goes."""
+        self._departed: dict[str, Typist] = {}
+        """Typists of clients that vanished, the last one last: they may resume."""
+
+    @property
+    def answerer(self) -> str:
+        """The client that answers the program's questions; "" while there is none."""
+        return self._sizes.owner or ""
+
+    def asked(self, client_id: str, offset: int) -> list[tuple[int, bool]]:
+        """From which offsets on, beginning with this one, questions are a client's own to answer."""
+        asked: list[tuple[int, bool]] = []
+        for begin, answerer in self._asked:
+            mine = answerer == client_id
+            if begin <= offset:
+                asked = [(offset, mine)]
+            elif asked[-1][1] != mine:
+                asked.append((begin, mine))
+        return asked
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a client that vanished may still come back."""
+        return bool(self._departed)
+
+    def awaits(self, client_id: str) -> bool:
+        return client_id in self._departed
+
+    # -- coming and going ------------------------------------------------------------------
+
+    def attach(
+        self, member: M, created: bool, resume: Resume | None, drawn: bool, now: float
+    ) -> tuple[M | None, Changes]:
+        """Let a client in; the same client's older connection, which it replaces, and what changes.
+
+        `drawn` is whether one that did not open the session and does not resume gets to see
+        what was before. Raises SessionRefused when it may not come, RemoteProtocolError for
+        a resume where nothing ever was. Nothing is changed then.
+        """
+        older = self.members.get(member.client_id)
+        self._check_room(member, older)
+        if resume is not None:
+            self.output.resume(member.view, resume.output_offset, resume.redraw)
+            member.typist = self._typist_of(member, older, resume)
+        elif created:
+            self.output.begin(member.view)
+        else:
+            self.output.join(member.view, drawn)
+        self._departed.pop(member.client_id, None)
+        self.members[member.client_id] = member
+        self.grace.clients_are(len(self.members), now)
+        changes = _NONE if member.observer else self._claim(member, member.winsize)
+        if created:
+            self._asked = [(0, self.answerer)]
+        return older, changes
+
+    def _check_room(self, member: M, older: M | None) -> None:
+        known = older.typist if older is not None else self._departed.get(member.client_id)
+        if known is not None and known.operator != member.operator:
+            raise SessionRefused(host="the machine", reason="somebody else is attached under this client's id")
+        if older is None and len(self.members) >= CLIENTS_PER_SESSION_MAX:
+            raise SessionRefused(host="the machine", reason=f"{CLIENTS_PER_SESSION_MAX} clients are attached to it")
+
+    def _typist_of(self, member: M, older: M | None, resume: Resume) -> Typist:
+        known = older.typist if older is not None else self._departed.get(member.client_id)
+        if known is None:  # long gone: what it knows to be typed counts
+            known = member.typist
+            known.typed.start(min(resume.input_offset, OFFSET_MAX))
+        return known
+
+    def detach(self, member: M, now: float, left: bool) -> Changes:
+        """A client is gone: it `left`, or else it vanished and may come back. Twice is quiet."""
+        if self.members.get(member.client_id) is not member:
+            return _NONE
+        del self.members[member.client_id]
+        self.keyboard.left(member.typist, now)
+        if not left:
+            self._departed[member.client_id] = member.typist
+            while len(self._departed) > DEPARTED_MAX:
+                del self._departed[next(iter(self._departed))]
+        self.grace.clients_are(len(self.members), now)
+        before = self.answerer
+        return self._changed(self._sizes.leave(member.client_id), before)
+
+    # -- typing and sizes ------------------------------------------------------------------------
+
+    def type(self, member: M, offset: int, data: bytes, now: float) -> Changes:
+        """Input of one client. Raises RemoteProtocolError when it breaks its window."""
+        fresh = member.typist.typed.receive(offset, data)
+        if fresh:
+            self.keyboard.put(member.typist, fresh, now)
+        return self._claim(member, None)
+
+    def resize(self, member: M, winsize: Winsize) -> Changes:
+        """A client's window has another size now."""
+        member.winsize = winsize
+        return _NONE if member.observer else self._claim(member, winsize)
+
+    def _claim(self, member: M, winsize: Winsize | None) -> Changes:
+        before = self.answerer
+        if before == member.client_id and winsize is None:
+            return _NONE
+        return self._changed(self._sizes.claim(member.client_id, winsize), before)
+
+    def _changed(self, size: Winsize | None, before: str) -> Changes:
+        if size is not None:
+            self.winsize = size
+        if self.answerer == before:
+            return Changes(size)
+        self._remember_answerer()
+        return Changes(size, before)
+
+    def _remember_answerer(self) -> None:
+        """Questions are somebody else's from the head on; what is before the ring's tail is forgotten."""
+        head, tail = self.output.ring.head, self.output.ring.tail
+        later = [entry for entry in self._asked if tail < entry[0] < head]
+        before = [who for begin, who in self._asked if begin <= tail]
+        self._asked = [(tail, who) for who in before[-1:]] + later + [(head, self.answerer)]
+
+    # -- output -----------------------------------------------------------------------------------------
+
+    def views(self) -> list[View]:
+        return [member.view for member in self.members.values()]
+
+    def next(self, member: M, now: float) -> Bytes | Drawing | None:
+        """What a client gets now (`Broadcast.next`)."""
+        return self.output.next(member.view, self.views(), now)
+
+    def may_read(self, now: float) -> bool:
+        return self.output.may_read(self.views(), now)
+
+    def flushed(self, now: float) -> list[M]:
+        """The kernel dropped output; the clients, for all of whom there may be something now."""
+        self.output.flushed(self.views(), now)
+        return list(self.members.values())

@@ -1,0 +1,119 @@
+"""What was typed into a session and is not with its PTY yet: in order, and pastes in one piece.
+
+Everybody's input goes to the PTY in the order that it came. While a bracketed paste of
+one client is open the keys of the others wait, so that no program gets a paste with
+somebody's key in the middle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from cmdop.limits import PASTE_STALL_SECONDS
+from cmdop.session.pastes import PasteScanner
+from cmdop.session.typed import TypedIn
+
+_TOGETHER_BYTES = 4096
+"""Small records are put together up to here: a flood of them would cost a system call each."""
+
+
+@dataclass(eq=False)
+class Typist:
+    """Who types, for as long as the client lives, over all of its connections."""
+
+    client_id: str
+    operator: str
+    typed: TypedIn = field(default_factory=TypedIn)
+    pastes: PasteScanner = field(default_factory=PasteScanner)
+
+
+class Keyboard:
+    """All input on its way to the PTY. Told the time in seconds of any one clock."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Typist, bytes]] = deque()
+        self._held: deque[tuple[Typist, bytes]] = deque()
+        """Of others, while a paste is open."""
+        self._pasting: Typist | None = None
+        self._paste_moved_at = 0.0
+
+    @property
+    def next_bytes(self) -> bytes:
+        """What the PTY is to get next; empty while nothing waits for it."""
+        return self._waiting[0][1] if self._waiting else b""
+
+    def put(self, typist: Typist, data: bytes, now: float) -> None:
+        """Input of one client, in order."""
+        self.release_stalled(now)
+        if self._pasting not in (None, typist):
+            self._held.append((typist, data))
+            return
+        self._put(typist, data, now)
+        if self._held:
+            self._release(now)
+
+    def took(self, size: int, now: float) -> tuple[Typist, int] | None:
+        """The PTY took so much of `next_bytes`; whom to acknowledge up to which offset, if it is time."""
+        typist, data = self._waiting.popleft()
+        if size < len(data):
+            self._waiting.appendleft((typist, data[size:]))
+        if typist is self._pasting:
+            self._paste_moved_at = now
+        ack = typist.typed.took(size) if size else None
+        return None if ack is None else (typist, ack)
+
+    def left(self, typist: Typist, now: float) -> None:
+        """A client is gone; nobody waits for the rest of its paste."""
+        if self._pasting is typist:
+            self._pasting = None
+            self._release(now)
+
+    def release_stalled(self, now: float) -> None:
+        """Let the others type after all when a paste does not go on."""
+        due = self.stall_due_in_seconds(now)
+        if due is not None and due <= 0:
+            self._pasting = None
+            self._release(now)
+
+    def stall_due_in_seconds(self, now: float) -> float | None:
+        """How long until `release_stalled` has something to do, None while nobody waits."""
+        if self._pasting is None or not self._held or self._has_waiting(self._pasting):
+            return None
+        return max(0.0, self._paste_moved_at + PASTE_STALL_SECONDS - now)
+
+    def withdraw(self, typist: Typist) -> None:
+        """What the PTY has not got of this client's input is not to be typed any more."""
+        self._waiting = deque(entry for entry in self._waiting if entry[0] is not typist)
+        self._held = deque(entry for entry in self._held if entry[0] is not typist)
+
+    def clear(self) -> None:
+        """Nobody is left to read it."""
+        self._waiting.clear()
+        self._held.clear()
+        self._pasting = None
+
+    def pending(self) -> list[tuple[Typist, bytes]]:
+        """All that the PTY has not got, in the order in which it will."""
+        return [*self._waiting, *self._held]
+
+    def _has_waiting(self, typist: Typist) -> bool:
+        """Whether it is the program that does not read, and not the paste that does not come."""
+        return any(waiting is typist for waiting, _ in self._waiting)
+
+    def _put(self, typist: Typist, data: bytes, now: float) -> None:
+        typist.pastes.feed(data)
+        self._pasting = typist if typist.pastes.open else None
+        self._paste_moved_at = now
+        if self._waiting and self._waiting[-1][0] is typist and len(self._waiting[-1][1]) < _TOGETHER_BYTES:
+            data = self._waiting.pop()[1] + data
+        self._waiting.append((typist, data))
+
+    def _release(self, now: float) -> None:
+        """Take up what was held; it may hold a paste in its turn."""
+        held, self._held = self._held, deque()
+        for typist, data in held:
+            if self._pasting in (None, typist):
+                self._put(typist, data, now)
+            else:
+                self._held.append((typist, data))
