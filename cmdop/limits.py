@@ -36,7 +36,13 @@ WINSIZE_MAX: Final = 10_000
 
 # -- sessions --------------------------------------------------------------------------
 RING_BYTES: Final = 1 * MIB
+RING_MAX_BYTES: Final = 16 * MIB
+"""What a ring grows to when a client's window asks for it: what is under way when a connection
+breaks has to be sent again."""
 GRACE_SECONDS: Final = 30.0
+HOLD_SECONDS: Final = 15.0
+"""The program waits so long for a client that vanished, as it would for one that is slow:
+one that comes back in time has missed nothing, however much the program has to say."""
 SESSIONS_MAX: Final = 64
 CLIENTS_PER_SESSION_MAX: Final = 64
 SESSION_TOKEN_SECONDS: Final = 24 * 3600.0
@@ -73,12 +79,18 @@ ANSWERS_MAX_BYTES: Final = 64 * KIB
 """Of a model to questions that nobody has read yet; further ones are lost."""
 MODEL_EARLY_BYTES: Final = 64 * KIB
 """Output that is kept until it is known that a session needs its model."""
+MODEL_BACKLOG_BYTES: Final = 1 * MIB
+"""Output that waits for its model; past it the session is held up by the model's speed."""
+MODEL_BACKLOG_PIECES: Final = 512
 MODEL_SNAPSHOT_MAX_BYTES: Final = 64 * MIB
 MODEL_TIMEOUT_SECONDS: Final = 5.0
 """For one step of the model's process; past it the model is given up."""
 
 # -- flow control ------------------------------------------------------------------------
 WINDOW_MIN_BYTES: Final = 256 * KIB
+"""The first window, and enough where the path is short."""
+WINDOW_FLOOR_BYTES: Final = 16 * KIB
+"""The window on a path so slow that more would stand in it for too long."""
 WINDOW_MAX_BYTES: Final = 8 * MIB
 INPUT_WINDOW_BYTES: Final = 256 * KIB
 """Input that a client may have sent and not yet seen acknowledged."""

@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cmdop.agent.viewer import Entry, Piece, Undrawn, Viewer
 from cmdop.errors import SessionGone, TimedOut
@@ -48,8 +48,7 @@ from cmdop.wire.session_messages import (
 _LOG = logging.getLogger("cmdop.agent")
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """Who opened a session, when (Unix time), and what was said about it.
 
     `alone` is whether nobody attaches at once, and the model has to answer questions.
@@ -62,7 +61,7 @@ class Opened:
     kept_seconds: float = GRACE_SECONDS
     winsize: Winsize = DEFAULT_WINSIZE
     alone: bool = False
-    at: float = field(default_factory=time.time)
+    at: float = 0.0
 
 
 class ShellOver(Exception):
@@ -352,7 +351,7 @@ class Shell:
     def _write_on(self) -> None:
         now = time.monotonic()
         with self._lock:
-            self._core.keyboard.release_stalled(now)
+            self._core.move_on(now)
             acks = self._write_keys(now)
         self._acknowledge(acks)
 
@@ -480,14 +479,15 @@ class Shell:
             self._core.grace.relay_is(connected, time.monotonic())
 
     def due_in_seconds(self) -> tuple[float | None, float | None]:
-        """Seconds until nobody has watched for too long, and until a paste has stalled; None
-        while that does not count."""
+        """Seconds until nobody has watched for too long, and until `move_on` has something to
+        do; None while that does not count."""
         now = time.monotonic()
         with self._lock:
-            return self._core.grace.due_in_seconds(now), self._core.keyboard.stall_due_in_seconds(now)
+            moves = self._core.keyboard.stall_due_in_seconds(now), self._core.hold_due_in_seconds(now)
+            return self._core.grace.due_in_seconds(now), min((m for m in moves if m is not None), default=None)
 
-    def release_stalled(self) -> None:
-        """Let the others type when a paste does not go on."""
+    def move_on(self) -> None:
+        """Wait no longer for the rest of a paste, or for a client that vanished."""
         self._write_on()
         self._pty.wake()
 
@@ -533,9 +533,17 @@ class Shell:
         self._pty.wake()
         self._thread.join()
 
+    def parts(self) -> tuple[Opened, Pty, ScreenModel, SessionCore[Viewer]]:
+        """What makes a frozen session, with nothing half done between its parts."""
+        with self._lock:
+            self._feed_screen()
+        return self.opened, self._pty, self._screen, self._core
+
     def thaw(self) -> None:
         """Go on after `freeze`."""
         self._freezing = False
+        self._pty.keep()
+        self._screen.keep()
         if self._end is None:
             self._thread = self._start()
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from cmdop.agent.keeping import keep_shell, shell_from
 from cmdop.agent.shell import Opened, Shell, new_session_id
 from cmdop.agent.viewer import Viewer
-from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused
+from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused, ShellLost
 from cmdop.limits import GRACE_SECONDS, GRAVES_MAX, HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
 from cmdop.ptyhost.interface import Pty
 from cmdop.screen.factory import open_screen
@@ -19,6 +22,8 @@ from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import CreateSession, SessionRecord
 from cmdop.wire.relay_messages import SessionSummary
 from cmdop.wire.session_messages import Register
+
+_LOG = logging.getLogger("cmdop.agent")
 
 OpenPty = Callable[[Register | CreateSession, str], tuple[Pty, str]]
 """Starts a login shell for what a client asked and a session id; the PTY and a note."""
@@ -91,7 +96,7 @@ class Shells:
             self._opening += 1
         try:
             pty, notice = self._open_pty(wanted, opened.session_id)
-            return self._add(replace(opened, notice=notice), pty)
+            return self._add(opened._replace(notice=notice, at=time.time()), pty)
         finally:
             with self._change:
                 self._opening -= 1
@@ -193,6 +198,38 @@ class Shells:
             for shell in self.all()
         ]
 
+    # -- going on in the program that this process becomes ------------------------------------
+
+    def hand_over(self) -> tuple[dict[str, Any], list[bytes]]:
+        """Freeze every session, and what goes on of them (`take_over`). Nobody is attached
+        any more, and nothing is opened meanwhile. `thaw` when it comes to nothing."""
+        sessions: list[dict[str, Any]] = []
+        blobs: list[bytes] = []
+        for shell in self.all():
+            shell.freeze()
+            kept = keep_shell(shell)
+            if kept is not None:
+                sessions.append({**kept[0], "blobs": len(kept[1])})
+                blobs += kept[1]
+        return {"sessions": sessions}, blobs
+
+    def thaw(self) -> None:
+        """Go on with the sessions that were frozen."""
+        for shell in self.all():
+            shell.thaw()
+
+    def take_over(self, state: dict[str, Any], blobs: list[bytes]) -> None:
+        """Go on with the sessions of `hand_over`. One that was lost is told of in the log."""
+        for kept in state["sessions"]:
+            own, blobs = blobs[: kept["blobs"]], blobs[kept["blobs"] :]
+            try:
+                shell = shell_from(kept, own, self._ended)
+            except ShellLost as lost:
+                _LOG.error("session %s: %s", kept["opened"]["session_id"], lost.sentence)
+            else:
+                with self._change:
+                    self._keep(shell)
+
     # -- their end ---------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -250,15 +287,15 @@ class Shells:
         due: list[Callable[[], None]] = []
         waits: list[float] = []
         for name, shell in self._shells.items():
-            grace, stall = shell.due_in_seconds()
+            grace, move = shell.due_in_seconds()
             kill_at = self._kill_at.get(name)
             left = grace if kill_at is None else max(0.0, kill_at - now)
             if left is not None and left <= 0:
                 self._kill_at[name] = now + HANGUP_TO_KILL_SECONDS
                 due.append(shell.kill if kill_at is not None else partial(self._hang_up, shell))
-            if stall is not None and stall <= 0:
-                due.append(shell.release_stalled)
-            waits += [seconds for seconds in (left, stall) if seconds]
+            if move is not None and move <= 0:
+                due.append(shell.move_on)
+            waits += [seconds for seconds in (left, move) if seconds]
         for over in self._over.values():
             if over.shell is not None and now >= over.forget_at:
                 due.append(over.shell.close)

@@ -13,13 +13,15 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import DATA_MAX_BYTES, RING_BYTES
+from cmdop.limits import DATA_MAX_BYTES, KIB, MIB, RING_BYTES, RING_MAX_BYTES
 from cmdop.session.credit import SendCredit
 from cmdop.session.ring import RingBuffer
 
 LAG_MAX_BYTES: Final = RING_BYTES // 2
 """The PTY is not read while every client with credit is further behind than this, and one
 that is, while another is not, is skipped ahead."""
+HELD_BYTES: Final = 128 * KIB
+"""What is read of the output while a client that vanished is waited for."""
 BACKLOG_BYTES: Final = 4096
 """After a flush in the kernel nobody is made to wait for more than this."""
 BLOCKED_SECONDS: Final = 1.0
@@ -112,6 +114,13 @@ class Broadcast:
             view.blocked_at = now
         if view.credit.grant(limit):
             view.skipped = False
+            self._make_room(limit)
+
+    def _make_room(self, limit: int) -> None:
+        """Let the ring hold all that may be under way to a client, should its connection break."""
+        wanted = limit - self.ring.head + LAG_MAX_BYTES + HELD_BYTES
+        if wanted > self.ring.capacity:
+            self.ring.grow(min(-(-wanted // MIB) * MIB, RING_MAX_BYTES))
 
     def next(self, view: View, views: Collection[View], now: float) -> Bytes | Drawing | None:
         """What a client gets now. After a Drawing its output goes on at the head, so that
@@ -142,11 +151,16 @@ class Broadcast:
         head = self.ring.head
         return view.lag(head) > LAG_MAX_BYTES and any(other.lag(head) < LAG_MAX_BYTES // 2 for other in views)
 
-    def may_read(self, views: Collection[View], now: float) -> bool:
-        """Whether anybody can take more, or nobody is there to hold the program up."""
+    def may_read(self, views: Collection[View], held_at: int | None, now: float) -> bool:
+        """Whether anybody can take more, or nobody is there to hold the program up.
+
+        `held_at` is where the output was when a client vanished that is waited for.
+        """
         head = self.ring.head
         waiting = [view for view in views if view.paces]
-        if not waiting or any(v.credit.limit > head and v.lag(head) < LAG_MAX_BYTES for v in waiting):
+        if not waiting:
+            return held_at is None or head - held_at < HELD_BYTES
+        if any(v.credit.limit > head and v.lag(head) < LAG_MAX_BYTES for v in waiting):
             return True
         for view in waiting:
             if view.credit.limit <= head:

@@ -6,11 +6,12 @@ has those, and asks here under its lock. Everything is told the time in seconds 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from cmdop.errors import SessionRefused
-from cmdop.limits import CLIENTS_PER_SESSION_MAX, DEPARTED_MAX, GRACE_SECONDS, OFFSET_MAX
+from cmdop.limits import CLIENTS_PER_SESSION_MAX, DEPARTED_MAX, GRACE_SECONDS, HOLD_SECONDS, OFFSET_MAX
 from cmdop.session.arbitration import SizeOwner
 from cmdop.session.broadcast import Broadcast, Bytes, Drawing, View
 from cmdop.session.keyboard import Keyboard, Typist
@@ -46,6 +47,11 @@ class Member:
         return "observer" if self.observer else "operator"
 
 
+class _Held(NamedTuple):
+    head: int
+    until: float
+
+
 M = TypeVar("M", bound=Member)
 
 
@@ -73,6 +79,8 @@ class SessionCore(Generic[M]):
         self._sizes = SizeOwner()
         self._asked: list[tuple[int, str]] = [(0, "")]
         """From which offset on questions were whose to answer, as far back as the ring goes."""
+        self._held: _Held | None = None
+        """The program waits for a client that vanished."""
         self._departed: dict[str, Typist] = {}
         """Typists of clients that vanished, the last one last: they may resume."""
 
@@ -96,6 +104,14 @@ class SessionCore(Generic[M]):
     def awaited(self) -> bool:
         """Whether a client that vanished may still come back."""
         return bool(self._departed)
+
+    def departed(self) -> list[Typist]:
+        """Typists of the clients that vanished, the last one last."""
+        return list(self._departed.values())
+
+    def remember(self, typists: Iterable[Typist]) -> None:
+        """These clients vanished, and may come back."""
+        self._departed.update((typist.client_id, typist) for typist in typists)
 
     def awaits(self, client_id: str) -> bool:
         return client_id in self._departed
@@ -121,6 +137,7 @@ class SessionCore(Generic[M]):
         else:
             self.output.join(member.view, drawn)
         self._departed.pop(member.client_id, None)
+        self._held = None if not member.observer else self._held
         self.members[member.client_id] = member
         self.grace.clients_are(len(self.members), now)
         changes = _NONE if member.observer else self._claim(member, member.winsize)
@@ -148,6 +165,8 @@ class SessionCore(Generic[M]):
             return _NONE
         del self.members[member.client_id]
         self.keyboard.left(member.typist, now)
+        if not left and not member.observer:
+            self._held = _Held(self.output.ring.head, now + HOLD_SECONDS)
         if not left:
             self._departed[member.client_id] = member.typist
             while len(self._departed) > DEPARTED_MAX:
@@ -201,7 +220,21 @@ class SessionCore(Generic[M]):
         return self.output.next(member.view, self.views(), now)
 
     def may_read(self, now: float) -> bool:
-        return self.output.may_read(self.views(), now)
+        """Whether the program may go on: somebody takes its output, or nobody is waited for."""
+        held = self._held is not None and now < self._held.until
+        return self.output.may_read(self.views(), self._held.head if self._held and held else None, now)
+
+    def hold_due_in_seconds(self, now: float) -> float | None:
+        """How long until the program need not wait any more, None while it does not."""
+        if self._held is None or any(member.view.paces for member in self.members.values()):
+            return None
+        return max(0.0, self._held.until - now)
+
+    def move_on(self, now: float) -> None:
+        """Wait no longer for what is overdue: a client that vanished, the rest of a paste."""
+        if self._held is not None and now >= self._held.until:
+            self._held = None
+        self.keyboard.release_stalled(now)
 
     def flushed(self, now: float) -> list[M]:
         """The kernel dropped output; the clients, for all of whom there may be something now."""

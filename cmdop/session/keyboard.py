@@ -97,6 +97,10 @@ class Keyboard:
         """All that the PTY has not got, in the order in which it will."""
         return [*self._waiting, *self._held]
 
+    def put_back(self, typist: Typist, data: bytes) -> None:
+        """Input of `pending` in another process, in the same order."""
+        self._waiting.append((typist, data))
+
     def _has_waiting(self, typist: Typist) -> bool:
         """Whether it is the program that does not read, and not the paste that does not come."""
         return any(waiting is typist for waiting, _ in self._waiting)

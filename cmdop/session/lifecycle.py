@@ -27,6 +27,12 @@ class GraceClock:
             self._used_seconds = 0.0
         self._tick(now)
 
+    def left_is(self, seconds: float, now: float) -> None:
+        """So much of the grace is left."""
+        self._pause(now)
+        self._used_seconds = self.grace_seconds - seconds
+        self._tick(now)
+
     def used(self, now: float) -> None:
         """Somebody used the session without being attached: the time begins anew."""
         self._pause(now)

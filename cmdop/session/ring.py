@@ -32,6 +32,18 @@ class RingBuffer:
         self._bytes[start : start + first] = data[:first]
         self._bytes[: len(data) - first] = data[first:]
 
+    def grow(self, capacity: int) -> None:
+        """Keep more from now on; never less."""
+        if capacity > self.capacity:
+            kept = self.read(self.tail, self.capacity)
+            self.capacity, self._bytes = capacity, bytearray(capacity)
+            self.restore(self.head, kept)
+
+    def restore(self, head: int, newest: bytes) -> None:
+        """Be a ring that holds these newest bytes of a stream that is `head` long."""
+        self.head = head - len(newest)
+        self.append(newest)
+
     def read(self, offset: int, max_bytes: int) -> bytes:
         """Up to `max_bytes` from `offset` on; b"" at the head.
 

@@ -13,7 +13,7 @@ from cmdop.agent import shell as shell_module
 from cmdop.agent.shell import Opened, Shell, ShellOver, new_session_id
 from cmdop.agent.viewer import Entry, Viewer
 from cmdop.errors import RemoteProtocolError, SessionRefused
-from cmdop.limits import CLIENTS_PER_SESSION_MAX, INPUT_WINDOW_BYTES, KIB, OFFSET_MAX, RING_BYTES
+from cmdop.limits import CLIENTS_PER_SESSION_MAX, HOLD_SECONDS, INPUT_WINDOW_BYTES, KIB, OFFSET_MAX, RING_BYTES
 from cmdop.ptyhost.factory import open_pty
 from cmdop.ptyhost.interface import ShellCommand
 from cmdop.screen.ring import RingScreen
@@ -195,10 +195,46 @@ def test_the_program_blocks_while_no_client_has_credit(session: Session) -> None
 def test_the_program_runs_on_while_nobody_is_attached(session: Session) -> None:
     watcher = session.watch(window_bytes=0)
     session.pty.until_idle(reading=False)
-    session.shell.detach(watcher.viewer)
+    session.shell.detach(watcher.viewer, left=True)
     session.pty.print(text_of(2 * RING_BYTES))
     session.pty.until_idle(reading=True)
     assert watcher.output == b""
+
+
+def test_the_program_waits_a_while_for_a_client_that_vanished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back soon, and has missed nothing however much there was."""
+    clock = Clock()
+    monkeypatch.setattr(shell_module, "time", clock)
+    session = Session()
+    watcher = session.watch()
+    session.shell.detach(watcher.viewer)
+    said = text_of(2 * RING_BYTES)
+    printed = in_background(lambda: session.pty.print(said))
+    session.pty.until(lambda pty: pty.waiting == (False, False))
+    again, _ = resume(session, watcher)
+    printed()
+    assert again.until_shown(len(said)) == said
+    session.shell.detach(again.viewer)
+    printed = in_background(lambda: session.pty.print(said))
+    session.pty.until(lambda pty: pty.waiting == (False, False))
+    clock.now += HOLD_SECONDS
+    assert session.shell.due_in_seconds()[1] == 0.0
+    session.shell.move_on()
+    printed()
+    assert session.shell.due_in_seconds()[1] is None
+    session.shell.kill()
+    assert session.shell.join(TIMEOUT_SECONDS)
+
+
+def test_a_window_beyond_the_ring_makes_it_grow(session: Session) -> None:
+    watcher = session.watch(window_bytes=0)
+    session.shell.grant(watcher.viewer, 3 * RING_BYTES)
+    said = text_of(3 * RING_BYTES)
+    session.pty.print(said)
+    watcher.until_shown(len(said))
+    session.shell.detach(watcher.viewer)
+    lost, _ = resume(session, Watcher())
+    assert lost.until_shown(len(said)) == said
 
 
 def test_a_stalled_client_holds_up_neither_the_others_nor_the_program(session: Session) -> None:
@@ -374,6 +410,7 @@ def test_who_comes_back_too_late_for_the_ring_gets_a_fresh_screen(session: Sessi
     watcher = session.watch()
     session.pty.print(b"one\r\n")
     watcher.until_shown(5)
+    session.watch()  # whom the program need not wait for, with this one here
     session.shell.detach(watcher.viewer)
     session.pty.print(text_of(2 * RING_BYTES) + b"\r\nlast")
     session.pty.until_idle(reading=True)
