@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cmdop.agent.shell import Opened, Shell
+from cmdop.agent.called import Opened
+from cmdop.agent.shell import Shell
 from cmdop.ptyhost.factory import take_over
 from cmdop.screen.factory import take_over_screen
 from cmdop.session.kept import core_from, kept_core

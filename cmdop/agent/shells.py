@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from cmdop.agent.called import Opened
 from cmdop.agent.keeping import keep_shell, shell_from
-from cmdop.agent.shell import Opened, Shell, new_session_id
+from cmdop.agent.shell import Shell, new_session_id
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused, ShellLost
 from cmdop.limits import GRACE_SECONDS, GRAVES_MAX, HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
@@ -256,9 +257,12 @@ class Shells:
             self._shells.pop(name, None)
             self._kill_at.pop(name, None)
             running = self._running.pop(name, "")
-            self._over[name] = _Over(running, shell, now + GRACE_SECONDS)
+            wanted = shell.expects_back or bool(shell.clients)
+            self._over[name] = _Over(running, shell if wanted else None, now + GRACE_SECONDS)
             too_many = list(self._over)[: max(0, len(self._over) - GRAVES_MAX)]
             self._change.notify_all()
+        if not wanted:
+            shell.close()
         self._forget(too_many)
         self._changed()
 

@@ -219,7 +219,7 @@ class AgentStream:
             self._admission.leave(shell, viewer, left=False)
         else:
             self._admission.entered()
-            shell.pump(viewer)
+            shell.show()
         return True
 
     # -- to the client (the `Watching` of its viewer) ----------------------------------------------

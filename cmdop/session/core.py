@@ -101,7 +101,7 @@ class SessionCore(Generic[M]):
         return asked
 
     @property
-    def awaited(self) -> bool:
+    def expects_back(self) -> bool:
         """Whether a client that vanished may still come back."""
         return bool(self._departed)
 
@@ -113,8 +113,9 @@ class SessionCore(Generic[M]):
         """These clients vanished, and may come back."""
         self._departed.update((typist.client_id, typist) for typist in typists)
 
-    def awaits(self, client_id: str) -> bool:
-        return client_id in self._departed
+    def knows(self, client_id: str) -> bool:
+        """Whether this client is, or was attached and vanished."""
+        return client_id in self._departed or client_id in self.members
 
     # -- coming and going ------------------------------------------------------------------
 

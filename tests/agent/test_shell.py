@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cmdop.agent import shell as shell_module
-from cmdop.agent.shell import Opened, Shell, ShellOver, new_session_id
+from cmdop.agent.called import Opened
+from cmdop.agent.shell import Shell, ShellOver, new_session_id
 from cmdop.agent.viewer import Entry, Viewer
 from cmdop.errors import RemoteProtocolError, SessionRefused
 from cmdop.limits import CLIENTS_PER_SESSION_MAX, HOLD_SECONDS, INPUT_WINDOW_BYTES, KIB, OFFSET_MAX, RING_BYTES
@@ -45,7 +46,7 @@ class Session:
         """As the agent's stream does it."""
         with watcher.viewer.pumping:
             ready = self.shell.attach(watcher.viewer, Entry(created))
-        self.shell.pump(watcher.viewer)
+        self.shell.show()
         return ready
 
     def watch(self, window_bytes: int = ENOUGH, observer: bool = False, winsize: Winsize = DEFAULT_WINSIZE) -> Watcher:
@@ -298,8 +299,8 @@ def test_the_program_waits_for_a_lagging_client_when_it_is_the_only_one(session:
     said = text_of(2 * RING_BYTES)
     printed = in_background(lambda: session.pty.print(said))
     session.pty.until(lambda pty: pty.waiting == (False, False))
-    with session.shell._lock:
-        assert LAG_MAX_BYTES <= session.shell._core.output.ring.head < RING_BYTES
+    with session.shell._work.lock:
+        assert LAG_MAX_BYTES <= session.shell._work.core.output.ring.head < RING_BYTES
     watcher.congested = False
     session.shell.pump(watcher.viewer)
     printed()
@@ -384,7 +385,7 @@ def resume(session: Session, watcher: Watcher, redraw: bool = False) -> tuple[Wa
     again, entry = back(watcher, redraw)
     with again.viewer.pumping:
         ready = session.shell.attach(again.viewer, entry)
-    session.shell.pump(again.viewer)
+    session.shell.show()
     return again, ready
 
 
@@ -463,7 +464,7 @@ def test_who_vanished_gets_the_rest_and_the_end_though_it_is_over(session: Sessi
     session.pty.print(b"two")
     session.pty.exit(4)
     assert session.over.wait(TIMEOUT_SECONDS)
-    assert session.shell.awaited
+    assert session.shell.expects_back
     again, _ = resume(session, watcher)
     assert again.until_finished() == b"two"
     assert again.told == [Ended(4, 0, 6)]
@@ -474,7 +475,7 @@ def test_who_left_does_not_come_back_to_what_is_over(session: Session) -> None:
     session.shell.detach(watcher.viewer, left=True)
     session.pty.exit()
     assert session.over.wait(TIMEOUT_SECONDS)
-    assert not session.shell.awaited
+    assert not session.shell.expects_back
     with pytest.raises(ShellOver):
         resume(session, watcher)
 
