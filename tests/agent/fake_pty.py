@@ -180,7 +180,7 @@ class FakePty(Pty):
         return None if self.closed else {"fake": self.session_id}
 
     def keep(self) -> None:
-        pass
+        self._owner = None
 
     def close(self) -> None:
         with self._change:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from cmdop.agent import called, pump, workings
 from cmdop.agent import shell as shell_module
 from cmdop.agent.called import Opened
 from cmdop.agent.shell import Shell, ShellOver, new_session_id
@@ -205,7 +206,8 @@ def test_the_program_runs_on_while_nobody_is_attached(session: Session) -> None:
 def test_the_program_waits_a_while_for_a_client_that_vanished(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes back soon, and has missed nothing however much there was."""
     clock = Clock()
-    monkeypatch.setattr(shell_module, "time", clock)
+    for module in (called, pump, shell_module, workings):
+        monkeypatch.setattr(module, "time", clock)
     session = Session()
     watcher = session.watch()
     session.shell.detach(watcher.viewer)
@@ -876,7 +878,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(shell_module, "time", clock)
+    for module in (called, pump, shell_module, workings):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

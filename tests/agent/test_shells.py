@@ -8,23 +8,24 @@ from typing import Any
 
 import pytest
 
+from cmdop.agent import called, pump, workings
 from cmdop.agent import shell as shell_module
 from cmdop.agent import shells as shells_module
 from cmdop.agent.shell import Shell
 from cmdop.agent.shells import Shells
 from cmdop.agent.viewer import Entry
-from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused, ShellUnusable
-from cmdop.limits import GRACE_SECONDS, HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
+from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused, ShellUnusable, TimedOut
+from cmdop.limits import GRACE_SECONDS, HANGUP_TO_KILL_SECONDS, RING_BYTES, SESSIONS_MAX
 from cmdop.screen.ring import RingScreen
-from cmdop.wire.call_messages import CreateSession
+from cmdop.wire.call_messages import CreateSession, Output
 from cmdop.wire.relay_messages import SessionSummary
 from cmdop.wire.session_messages import Register
 from tests.agent.fake_pty import TIMEOUT_SECONDS, FakePty
 from tests.agent.watcher import Watcher
 
 
-def wish(session: str = "", new: bool = False) -> Register:
-    return Register(1, "test", "0123456789abcdef", 24, 80, session=session, new=new)
+def wish(session: str = "", new: bool = False, resume: bool = False, client_id: str = "0123456789abcdef") -> Register:
+    return Register(1, "test", client_id, 24, 80, session=session, new=new, resume=resume)
 
 
 class Clock:
@@ -40,6 +41,18 @@ class Clock:
         return self.now
 
 
+class Screen(RingScreen):
+    """Tells when it is closed."""
+
+    def __init__(self, closed: threading.Semaphore) -> None:
+        super().__init__()
+        self._closed = closed
+
+    def close(self) -> None:
+        super().close()
+        self._closed.release()
+
+
 class Machine:
     """A table of sessions of programs that the test plays."""
 
@@ -51,7 +64,8 @@ class Machine:
         self.may_open.set()
         self.opening = threading.Semaphore(0)
         """Told of each one that begins to be opened."""
-        self.shells = Shells(self.open_pty, self.changed, lambda _: RingScreen())
+        self.screens_closed = threading.Semaphore(0)
+        self.shells = Shells(self.open_pty, self.changed, lambda _: Screen(self.screens_closed))
 
     def open_pty(self, wanted: Register | CreateSession, session_id: str) -> tuple[FakePty, str]:
         self.opening.release()
@@ -95,8 +109,8 @@ def machine() -> Iterator[Machine]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(shell_module, "time", clock)
-    monkeypatch.setattr(shells_module, "time", clock)
+    for module in (called, pump, shell_module, shells_module, workings):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -357,3 +371,115 @@ def test_a_session_that_was_being_opened_at_the_close_does_not_outlive_it(machin
     opener.join(TIMEOUT_SECONDS)
     assert len(refusals) == 1
     assert machine.ptys[0].closed
+
+
+# -- coming back, and coming too late -------------------------------------------------------------
+
+
+def wish_back(shell: Shell, watcher: Watcher) -> Register:
+    return wish(shell.opened.session_id, resume=True, client_id=watcher.viewer.client_id)
+
+
+def test_a_client_that_vanished_finds_its_session_though_it_is_over(machine: Machine) -> None:
+    shell = machine.open()
+    watcher = machine.attach(shell)
+    machine.shells.detach(shell, watcher.viewer)
+    machine.ptys[0].exit(3)
+    assert shell.join(TIMEOUT_SECONDS)
+    assert machine.shells.join_or_open(wish_back(shell, watcher), "anna") == (shell, False)
+    assert machine.shells.summaries() == ()
+    with pytest.raises(SessionGone):
+        machine.shells.find(shell.opened.session_id)
+
+
+def test_what_is_over_is_not_kept_for_ever(machine: Machine, clock: Clock) -> None:
+    shell = machine.open()
+    watcher = machine.attach(shell)
+    machine.shells.detach(shell, watcher.viewer)
+    machine.ptys[0].exit(3)
+    assert shell.join(TIMEOUT_SECONDS)
+    clock.now += GRACE_SECONDS
+    machine.shells.wake()
+    assert machine.screens_closed.acquire(timeout=TIMEOUT_SECONDS)
+    with pytest.raises(SessionGone):
+        machine.shells.resumed(shell.opened.session_id)
+
+
+def test_who_comes_too_late_hears_what_it_was_running(machine: Machine, clock: Clock) -> None:
+    shell = machine.open()
+    machine.shells.relay_is(True)
+    clock.now += GRACE_SECONDS
+    machine.shells.wake()
+    assert shell.join(TIMEOUT_SECONDS)
+    with pytest.raises(SessionGone, match="is gone; it was running: fake"):
+        machine.shells.find(shell.opened.session_id)
+
+
+def test_a_resume_opens_nothing(machine: Machine) -> None:
+    with pytest.raises(SessionGone):
+        machine.shells.join_or_open(wish("0123456789abcdef", resume=True), "anna")
+    assert machine.ptys == []
+
+
+# -- sessions that nobody is attached to ------------------------------------------------------------
+
+
+def test_a_session_that_was_created_lives_for_as_long_as_it_was_told(machine: Machine, clock: Clock) -> None:
+    shell = machine.shells.create(CreateSession(name="build", idle_seconds=600), "anna")
+    machine.shells.relay_is(True)
+    assert shell.record().name == "build"
+    clock.now += 599
+    assert shell.due_in_seconds()[0] == 1.0
+    shell.type_all(b"make\n", 1)  # a use of it: the time begins anew
+    assert machine.ptys[0].typed == b"make\n"
+    assert shell.due_in_seconds()[0] == 600.0
+    clock.now += 600
+    machine.shells.wake()
+    assert shell.join(TIMEOUT_SECONDS)
+    assert machine.ptys[0].signals == ["HUP"]
+
+
+def test_what_the_program_does_not_take_in_time_is_not_typed_later(machine: Machine) -> None:
+    shell = machine.shells.create(CreateSession(), "anna")
+    pty = machine.ptys[0]
+    pty.make_room(2)
+    with pytest.raises(TimedOut):
+        shell.type_all(b"rm -r build\n", 0.01)
+    pty.make_room(100)
+    shell.type_all(b"!", 1)
+    assert pty.typed == b"rm!"
+
+
+def test_a_session_is_read_from_any_offset_that_is_kept(machine: Machine) -> None:
+    shell = machine.shells.create(CreateSession(), "anna")
+    machine.ptys[0].print(b"0123456789")
+    machine.ptys[0].until_idle(reading=True)
+    assert shell.read(4, 3) == Output(4, b"456", 10)
+    assert shell.read(10, 3) == Output(10, b"", 10)
+    machine.ptys[0].print(bytes(RING_BYTES))
+    machine.ptys[0].until_idle(reading=True)
+    assert shell.read(4, 1) == Output(10, b"\0", RING_BYTES + 10, truncated=True)
+
+
+def test_a_session_s_record_names_every_client(machine: Machine) -> None:
+    shell = machine.open()
+    watcher = machine.attach(shell)
+    record = shell.record()
+    assert [(c.client_id, c.operator, c.role) for c in record.clients] == [
+        (watcher.viewer.client_id, "anna", "operator")
+    ]
+    assert record.command == "fake"
+    assert record.grace_seconds_left is None
+
+
+# -- going on in the program that this process becomes -------------------------------------------------
+
+
+def test_frozen_sessions_thaw_as_they_were(machine: Machine) -> None:
+    shell = machine.open()
+    machine.shells.hand_over()
+    machine.shells.thaw()
+    watcher = machine.attach(shell)
+    shell.pump(watcher.viewer)
+    machine.ptys[0].print(b"alive")
+    watcher.until(lambda w: (w.replay + w.output).endswith(b"alive"))
