@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cmdop.agent.admission import Guest
-from cmdop.errors import SessionGone
+from cmdop.errors import RoleTooLow, SessionGone, SessionRefused
 from cmdop.limits import SESSION_TOKEN_SECONDS, WINDOW_MAX_BYTES
 from tests.agent.knocking import Machine, register
 from tests.agent.watcher import Watcher
@@ -27,6 +27,33 @@ def test_every_success_has_a_token_of_its_own(machine: Machine) -> None:
     assert one.session_token != two.session_token
     assert len(bytes.fromhex(one.session_token)) == 32
     assert one.ttl_seconds == SESSION_TOKEN_SECONDS
+
+
+def test_who_comes_back_shows_the_token_that_it_was_given(machine: Machine) -> None:
+    first = register(client_id="a" * 16)
+    token = machine.admission.success(first, ANNA).session_token
+    again = register(client_id="a" * 16, resume=True, session_token=token)
+    assert machine.admission.success(again, ANNA).session_token == token
+
+
+@pytest.mark.parametrize(
+    ("client_id", "operator", "token"),
+    [("b" * 16, "anna", None), ("a" * 16, "ben", None), ("a" * 16, "anna", ""), ("a" * 16, "anna", "f" * 64)],
+    ids=["another client", "another operator", "no token", "a made-up token"],
+)
+def test_who_comes_back_without_its_own_token_is_turned_away(
+    machine: Machine, client_id: str, operator: str, token: str | None
+) -> None:
+    given = machine.admission.success(register(client_id="a" * 16), ANNA).session_token
+    again = register(client_id=client_id, resume=True, session_token=given if token is None else token)
+    with pytest.raises(SessionRefused):
+        machine.admission.success(again, Guest(operator, observer=False))
+
+
+def test_an_observer_takes_nothing_over(machine: Machine) -> None:
+    machine.admission.enter(register(), ANNA, Watcher())
+    with pytest.raises(RoleTooLow):
+        machine.admission.enter(register(takeover=True), Guest("ben", observer=True), Watcher())
 
 
 def test_a_guest_becomes_a_viewer_of_the_session(machine: Machine) -> None:
