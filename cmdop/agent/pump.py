@@ -69,7 +69,8 @@ class Pump:
             return None if step is None else (RecordKind.OUTPUT, *step)
         self._work.feed_screen()
         skip = step is Drawing.SKIP
-        capture = self._work.screen.capture(history=viewer.history and not skip, redraw=skip)
+        history, viewer.history = viewer.history, False
+        capture = self._work.screen.capture(history=history, redraw=skip and not history)
         return Undrawn(capture, skip, viewer.view.cursor)
 
     def _finish(self, viewer: Viewer) -> bool:

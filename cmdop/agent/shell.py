@@ -79,7 +79,7 @@ class Shell(Called):
             if self._work.end is not None and not entry.created and not back:
                 raise ShellOver
             older, changes = self._work.core.attach(viewer, entry.created, entry.resume, entry.drawn, time.monotonic())
-            viewer.history = entry.history
+            viewer.history = entry.history and viewer.view.due is not None
             self._introduce(viewer, older)
             self._work.apply(changes, viewer)
             self._pump.set_up_replay(viewer)

@@ -69,8 +69,8 @@ class Viewer(Member):
     """A client's stream, and what is on its way to it."""
 
     stream: Watching
-    history: bool = True
-    """Whether a join shows it the scrollback, too."""
+    history: bool = False
+    """Whether what is drawn next shows the scrollback, too."""
     events: deque[Message] = field(default_factory=deque)
     """To be told before any more output. They are few and do not wait for a congested connection."""
     undrawn: Undrawn | None = None

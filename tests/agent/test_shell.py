@@ -433,6 +433,17 @@ def test_who_wrote_over_its_screen_may_ask_for_a_fresh_one(session: Session) -> 
     assert again.skips == [8]
 
 
+def test_whose_first_replay_never_was_whole_gets_the_scrollback_again(session: Session) -> None:
+    session.pty.print(b"".join(b"%d\r\n" % number for number in range(100)))
+    session.pty.until_idle(reading=True)
+    watcher = session.watch()
+    session.shell.detach(watcher.viewer)
+    again, _ = resume(session, watcher, redraw=True)
+    again.until(lambda w: b"\r\n99\r\n" in w.replay)
+    assert b"0\r\n1\r\n" in again.replay
+    assert again.skips == [again.viewer.view.cursor]
+
+
 def test_an_older_connection_of_the_same_client_is_closed(session: Session) -> None:
     watcher = session.watch()
     session.pty.print(b"one")
