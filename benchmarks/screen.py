@@ -5,7 +5,8 @@
 
 Each kind of output is fed in pieces of 64 KiB, to the model in this process and to the
 one in a process of its own; then a snapshot is drawn, with as much scrollback as there
-is. `held up` is how long output waits for the snapshot: the capture alone.
+is. `a piece` is what feeding one costs the caller: mean, and the slowest in a hundred.
+`held up` is how long output waits for the snapshot: the capture alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from cmdop.limits import PTY_READ_BYTES
 from cmdop.screen.factory import open_screen
 from cmdop.screen.ghostty import GhosttyScreen, open_library
-from cmdop.screen.interface import ScreenModel
+from cmdop.screen.interface import TerminalModel
 from cmdop.screen.library import library_path
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 
@@ -27,6 +28,16 @@ SIZES = (DEFAULT_WINSIZE, Winsize(60, 200))
 def outputs() -> Iterator[tuple[str, bytes]]:
     """A name, and some output of that kind; about 1 MB."""
     yield "plain", b"".join(b"line %d of something that a program prints to its user\r\n" % n for n in range(18_000))
+    yield "yes", b"y\r\n" * 350_000
+    yield "seq", b"".join(b"%d\r\n" % n for n in range(100_000, 230_000))
+    yield (
+        "log in colours",
+        b"".join(
+            b"\x1b[2m11:47:%02d\x1b[0m \x1b[3%dmINFO\x1b[0m \x1b[1mpart.%d\x1b[0m: "
+            b"\x1b[36m%d\x1b[0m in \x1b[33m%d ms\x1b[0m\r\n" % (n % 60, n % 8, n % 50, n, n % 999)
+            for n in range(12_000)
+        ),
+    )
     yield (
         "colours",
         b"".join(
@@ -47,15 +58,18 @@ def outputs() -> Iterator[tuple[str, bytes]]:
     )
 
 
-def measure(name: str, output: bytes, open_model: Callable[[], ScreenModel], megabytes: int) -> str:
+def measure(name: str, output: bytes, open_model: Callable[[], TerminalModel], megabytes: int) -> str:
     model = open_model()
     model.snapshot()  # its process has started
     pieces = [output[at : at + PTY_READ_BYTES] for at in range(0, len(output), PTY_READ_BYTES)]
     rounds = max(megabytes * 1_000_000 // len(output), 1)
+    costs: list[float] = []
     start = time.perf_counter()
     for _ in range(rounds):
         for piece in pieces:
+            begun = time.perf_counter()
             model.feed(piece)
+            costs.append(time.perf_counter() - begun)
     model.capture(history=False).draw()  # all of it has been taken
     fed = time.perf_counter()
     capture = model.capture()
@@ -64,8 +78,10 @@ def measure(name: str, output: bytes, open_model: Callable[[], ScreenModel], meg
     drawn = time.perf_counter()
     model.close()
     rate = rounds * len(output) / (fed - start) / 1e6
+    mean, slow = sum(costs) / len(costs), sorted(costs)[len(costs) * 99 // 100]
     return (
-        f"{name:34} {rate:6.0f} MB/s   {1e3 * (captured - fed):6.1f} ms held up"
+        f"{name:34} {rate:6.0f} MB/s   {1e3 * mean:5.2f} {1e3 * slow:5.1f} ms a piece"
+        f"   {1e3 * (captured - fed):6.1f} ms held up"
         f"   {1e3 * (drawn - fed):6.1f} ms   {len(snapshot.data) / 1024:6.0f} KiB"
     )
 

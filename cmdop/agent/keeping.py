@@ -8,6 +8,7 @@ from typing import Any
 
 from cmdop.agent.called import Opened
 from cmdop.agent.shell import Shell
+from cmdop.errors import ShellLost
 from cmdop.ptyhost.factory import take_over
 from cmdop.screen.factory import take_over_screen
 from cmdop.session.kept import core_from, kept_core
@@ -35,7 +36,11 @@ def keep_shell(shell: Shell) -> tuple[dict[str, Any], list[bytes]] | None:
 def shell_from(kept: dict[str, Any], blobs: list[bytes], ended: Callable[[Shell], None]) -> Shell:
     """The session of `keep_shell`, running. Raises ShellLost when its PTY was not kept."""
     opened = Opened(**{**kept["opened"], "winsize": Winsize(*kept["opened"]["winsize"])})
-    pty = take_over(kept["pty"])
     count = kept["screen_blobs"]
     screen = take_over_screen(kept["screen"], blobs[:count])
+    try:
+        pty = take_over(kept["pty"])
+    except ShellLost:
+        screen.close()
+        raise
     return Shell(opened, pty, screen, ended, core_from(kept["core"], blobs[count:], time.monotonic()))

@@ -98,6 +98,7 @@ class Shell(Called):
     def show(self) -> None:
         """Send every client what there is for it: once a new one was told that it is in."""
         self._pump.pump_all(self.clients)
+        acknowledge(self._work.answer(time.monotonic()))  # to what was asked while nobody was there
 
     def _ready(self, viewer: Viewer, created: bool) -> Ready:
         return Ready(
@@ -218,8 +219,7 @@ class Shell(Called):
         self._pump.pump_all(viewers)
         with self._work.lock:
             self._work.feed_screen()
-            acks = self._work.write_keys(now) if self._work.core.keyboard.next_bytes else []
-        acknowledge(acks)
+        acknowledge(self._work.answer(now))
 
     def _finish_session(self) -> None:
         exited = self._work.pty.exit_status(HANGUP_TO_KILL_SECONDS) or Exited(status=0)

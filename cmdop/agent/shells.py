@@ -212,7 +212,9 @@ class Shells:
             if kept is not None:
                 sessions.append({**kept[0], "blobs": len(kept[1])})
                 blobs += kept[1]
-        return {"sessions": sessions}, blobs
+        with self._change:
+            over = {name: over.running for name, over in self._over.items() if over.running}
+        return {"sessions": sessions, "over": over}, blobs
 
     def thaw(self) -> None:
         """Go on with the sessions that were frozen."""
@@ -221,6 +223,8 @@ class Shells:
 
     def take_over(self, state: dict[str, Any], blobs: list[bytes]) -> None:
         """Go on with the sessions of `hand_over`. One that was lost is told of in the log."""
+        with self._change:
+            self._over.update((name, _Over(running, None, 0.0)) for name, running in state["over"].items())
         for kept in state["sessions"]:
             own, blobs = blobs[: kept["blobs"]], blobs[kept["blobs"] :]
             try:

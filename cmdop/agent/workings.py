@@ -44,13 +44,19 @@ class Workings:
         return self.core.flushed(now) if flushed else list(self.core.members.values())
 
     def feed_screen(self) -> None:
-        """Let the model see what came, and answer what it is to answer. The lock is held."""
+        """Let the model see what came. The lock is held."""
         unfed, self._unfed = self._unfed, []
         for data in unfed:
             self.screen.feed(data)
+
+    def answer(self, now: float) -> list[tuple[Viewer, int]]:
+        """Type what the model answers; whom to acknowledge. Without the lock: the model may
+        take its time."""
         answers = self.screen.answers()
-        if answers:
-            self.core.keyboard.put(self._machine, answers, time.monotonic())
+        with self.lock:
+            if answers:
+                self.core.keyboard.put(self._machine, answers, now)
+            return self.write_keys(now) if self.core.keyboard.next_bytes else []
 
     # -- input -----------------------------------------------------------------------------
 

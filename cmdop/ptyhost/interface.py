@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cmdop.winsize import Winsize
 
@@ -71,7 +71,9 @@ class Pty(ABC):
         """Block until there is output or its end, room for input, or a `wake`.
 
         Without `want_read` the output, its end included, stays where it is: the program
-        will block on it. A wake that came before the call counts.
+        will block on it. Only a flush is told of then, where the platform knows of one: the
+        PTY is readable, and `read` brings it and no output. A wake that came before the call
+        counts.
         """
 
     @abstractmethod
@@ -120,6 +122,23 @@ class Pty(ABC):
     @abstractmethod
     def foreground_command(self) -> str:
         """The command line of the program in the foreground, "" when it cannot be known."""
+
+    @abstractmethod
+    def hand_over(self) -> dict[str, Any] | None:
+        """What the program that this process is about to become (exec: the same pid, so
+        that its children stay its own) needs to go on with the PTY: for `factory.take_over`,
+        and fit for JSON. None where a PTY cannot be kept (Windows), and when it is closed.
+
+        It only describes, and makes descriptors inheritable: unread output, a flush that
+        nobody saw yet and an exit status stay in the kernel. So the PTY still works if the
+        exec fails, after `keep`. Between this and the exec nobody may call `read`, `write`
+        or `exit_status`: what they bring would be lost, or done twice. And no program may
+        be started: it would inherit the descriptors. By the owner, or while it waits.
+        """
+
+    @abstractmethod
+    def keep(self) -> None:
+        """There was no exec after `hand_over`: no program may inherit anything any more."""
 
     @abstractmethod
     def close(self) -> None:

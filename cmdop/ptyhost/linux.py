@@ -43,14 +43,15 @@ def start_child(command: ShellCommand, env: Mapping[str, str], cwd: str, slave: 
     """
     pid = _spawn(command, env, cwd, os.ttyname(slave))
     try:
-        return _adopt(pid)
+        return adopt_child(pid)
     except OSError:  # out of descriptors
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
 
 
-def _adopt(pid: int) -> Child:
+def adopt_child(pid: int) -> Child:
+    """A child that was not reaped yet, whether it runs or has ended. Raises OSError."""
     try:
         return PidfdChild(pid, os.pidfd_open(pid))
     except OSError as error:
@@ -75,11 +76,12 @@ class PidfdChild(Child):
 
     def exited(self, timeout_seconds: float = 0.0) -> Exited | None:
         if self._exited is None and self._pidfd >= 0 and self._ended_within(timeout_seconds):
-            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is not None:
-                killed = ended.si_code != os.CLD_EXITED
-                self._exited = Exited(0, ended.si_status) if killed else Exited(ended.si_status)
+            self._exited = self._end()
         return self._exited
+
+    @property
+    def reaped(self) -> Exited | None:
+        return None if self._pidfd >= 0 else self._exited
 
     def release(self) -> None:
         if self._pidfd < 0:
@@ -91,6 +93,16 @@ class PidfdChild(Child):
             WaitedChild(self.pid).release()  # it hangs in the kernel: a thread waits for it
         os.close(self._pidfd)
         self._pidfd = -1
+
+    def _end(self) -> Exited | None:
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return Exited(0)  # whoever ignores SIGCHLD never learns it
+        if ended is None:
+            return None
+        killed = ended.si_code != os.CLD_EXITED
+        return Exited(0, ended.si_status) if killed else Exited(ended.si_status)
 
     def _ended_within(self, seconds: float) -> bool:
         poller = select.poll()

@@ -7,6 +7,7 @@ one that matters is TIOCPKT_FLUSHWRITE: it threw away what was not read yet.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -17,11 +18,12 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from cmdop.errors import ShellUnusable
+from cmdop.errors import ShellLost, ShellUnusable
 from cmdop.limits import PTY_READ_BYTES
 from cmdop.ptyhost import processes
-from cmdop.ptyhost.child import Child
+from cmdop.ptyhost.child import Child, ReapedChild
 from cmdop.ptyhost.interface import Exited, Pty, PtyClosed, PtyRead, Ready, ShellCommand
 from cmdop.ptyhost.signals import signal_number
 from cmdop.winsize import Winsize
@@ -29,6 +31,7 @@ from cmdop.winsize import Winsize
 assert sys.platform != "win32"
 
 StartChild = Callable[[ShellCommand, Mapping[str, str], str, int], Child]
+AdoptChild = Callable[[int], Child]
 
 _PACKET_BYTES = 4096
 """Output in one read, at most; Linux never has more."""
@@ -53,6 +56,36 @@ def open_posix_pty(
         raise ShellUnusable(shell=command.path, reason=error.strerror) from error
     finally:
         os.close(slave)
+
+
+def take_over_posix_pty(adopt: AdoptChild, kept: dict[str, Any]) -> PosixPty:
+    """The PTY that `PosixPty.hand_over` described, before the exec. Raises ShellLost.
+
+    An older version may have described it: what is added needs a default.
+    """
+    master = int(kept["master"])
+    try:
+        os.set_inheritable(master, False)
+        pty = _adopt(master, _adopted(adopt, int(kept["pid"]), kept["exited"]))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.close(master)
+        raise ShellLost(reason=error.strerror) from error
+    pty.go_on(exit_seen=bool(kept["exit_seen"]), after_exit_bytes=int(kept["after_exit_bytes"]))
+    return pty
+
+
+def _adopted(adopt: AdoptChild, pid: int, exited: list[int] | None) -> Child:
+    """Raises OSError; the child is killed then."""
+    if exited is not None:  # who has been reaped is no child any more, and its pid perhaps another's
+        return ReapedChild(pid, Exited(*exited))
+    try:
+        return adopt(pid)
+    except OSError:  # out of descriptors
+        processes.send(pid, signals.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        raise
 
 
 def _adopt(master: int, child: Child) -> PosixPty:
@@ -86,14 +119,20 @@ class PosixPty(Pty):
         self._waking, self._wake = os.pipe()
         os.set_blocking(self._waking, False)
         os.set_blocking(self._wake, False)
-        self._pollers: dict[tuple[bool, bool], select.poll] = {}
+        self._pollers: dict[tuple[bool, bool, bool], select.poll] = {}
         self._hung_up = False
+        self._status_only = False
+        """Nobody wants output now, only to hear of a flush."""
         self._exit_seen = False
         self._after_exit_bytes = 0
         # Guards the descriptors against being closed, and reused by others, while a thread
         # that is not the owner uses one. Only short system calls are made under it.
         self._lock = threading.Lock()
         self._closed = False
+
+    def go_on(self, exit_seen: bool, after_exit_bytes: int) -> None:
+        """Before the first use: how far the program that had this PTY before had come."""
+        self._exit_seen, self._after_exit_bytes = exit_seen, after_exit_bytes
 
     # -- the owner's thread ---------------------------------------------------------------
 
@@ -103,11 +142,13 @@ class PosixPty(Pty):
         exited = self._child.fileno() in events
         self._exit_seen |= exited
         self._hung_up = bool(master & _GONE)
+        self._status_only = not want_read
         woken = self._waking in events
         if woken:
             os.read(self._waking, 4096)
         return Ready(
-            readable=want_read and (exited or bool(master & (select.POLLIN | select.POLLPRI | _GONE))),
+            readable=bool(master & select.POLLPRI)
+            or (want_read and (exited or bool(master & (select.POLLIN | _GONE)))),
             writable=want_write and bool(master & (select.POLLOUT | _GONE)),
             woken=woken,
         )
@@ -126,7 +167,9 @@ class PosixPty(Pty):
                 size += len(packet) - 1
                 if size < _KEYSTROKE_BYTES:
                     break  # an echo; a flood comes in larger pieces, and is drained
-        if not pieces and (packet is None or self._exit_seen):
+            if self._status_only:
+                break
+        if not pieces and not self._status_only and (packet is None or self._exit_seen):
             raise PtyClosed
         if self._exit_seen:
             # The kernel holds less than one full read; more is from those left behind.
@@ -142,6 +185,25 @@ class PosixPty(Pty):
             return 0
         except OSError as error:
             raise PtyClosed from error
+
+    def hand_over(self) -> dict[str, Any] | None:
+        with self._lock:
+            if self._closed:
+                return None
+            os.set_inheritable(self._master, True)
+        exited = self._child.reaped
+        return {
+            "pid": self.pid,
+            "master": self._master,
+            "exited": None if exited is None else list(exited),
+            "exit_seen": self._exit_seen,
+            "after_exit_bytes": self._after_exit_bytes,
+        }
+
+    def keep(self) -> None:
+        with self._lock:
+            if not self._closed:
+                os.set_inheritable(self._master, False)
 
     def close(self) -> None:
         if self._closed:
@@ -214,13 +276,14 @@ class PosixPty(Pty):
                 return 0
 
     def _poller(self, want_write: bool, want_read: bool) -> select.poll:
-        poller = self._pollers.get((want_write, want_read))
+        # Poll always tells of a hangup: a master of which it is known is left out unless wanted.
+        watched = want_write or want_read or not self._hung_up
+        poller = self._pollers.get((want_write, want_read, watched))
         if poller is None:
-            poller = self._pollers[want_write, want_read] = select.poll()
+            poller = self._pollers[want_write, want_read, watched] = select.poll()
             poller.register(self._waking, select.POLLIN)
-            reading = select.POLLIN | select.POLLPRI if want_read else 0
-            # A master nobody wants anything of is left out: poll always tells of a hangup.
-            if want_write or want_read:
+            if watched:
+                reading = select.POLLPRI | (select.POLLIN if want_read else 0)
                 poller.register(self._master, reading | (select.POLLOUT if want_write else 0))
             if want_read:
                 poller.register(self._child.fileno(), select.POLLIN)

@@ -15,7 +15,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from cmdop.errors import ShellUnusable
 from cmdop.limits import CLOSE_TIMEOUT_SECONDS, PTY_READ_BYTES
@@ -150,6 +150,13 @@ class ConPty(Pty):
 
     def foreground_command(self) -> str:
         return ""
+
+    def hand_over(self) -> dict[str, Any] | None:
+        """Nothing: here exec is another process, and a console belongs to the one that made it."""
+        return None
+
+    def keep(self) -> None:
+        """Nothing was handed over."""
 
     def close(self) -> None:
         if self._closed:

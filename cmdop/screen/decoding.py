@@ -9,6 +9,7 @@ fit, raises ValueError.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -69,6 +70,15 @@ def decode(snapshot: bytes) -> Terminal:
         return _terminal(_sort(snapshot))
     except (struct.error, LookupError, OverflowError) as error:
         raise ValueError(f"a snapshot that cannot be read: {error}") from error
+
+
+def region(snapshot: bytes) -> Region | None:
+    """The margins alone, None when they cannot be read. The rest is not looked at."""
+    with contextlib.suppress(struct.error, ValueError):
+        for tag, payload in _records(snapshot):
+            if tag == _TERMINAL:
+                return Region(*_TERMINAL_HEADER.unpack_from(payload)[4:8])
+    return None
 
 
 def _records(snapshot: bytes) -> Iterator[tuple[int, bytes]]:

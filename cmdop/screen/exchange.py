@@ -2,9 +2,11 @@
 
 A request is its kind (u8), its number (u32), the payload's length (u32) and the payload,
 little-endian. A reply has the same shape; its number is that of the request. Both ends
-are this program, of one version.
+are this program; they may be of two versions when the session's became another program
+(exec), and so each version of what follows has a number, `FORMAT`.
 
-    FEED      output                          ANSWERS, if answering
+    FEED      output                          -
+    ASK       output that may hold questions  ANSWERS: whether it ends within a sequence (u8), answers
     RESIZE    rows, cols (u16 each)           -
     ANSWER    0 or 1 (u8)                     -
     CAPTURE   history, redraw (u8 each)       SNAPSHOT
@@ -21,7 +23,11 @@ from typing import NamedTuple
 from cmdop.limits import MODEL_SNAPSHOT_MAX_BYTES
 from cmdop.screen.interface import Snapshot
 
+FORMAT = 1
+"""To be raised with every change of what is exchanged."""
+
 _HEADER = struct.Struct("<BII")
+HEADER_BYTES = _HEADER.size
 _LENGTHS = struct.Struct("<III")
 _RECEIVE_BYTES = 1 << 18
 
@@ -36,6 +42,7 @@ class Kind(enum.IntEnum):
     ANSWERS = 5
     SNAPSHOT = 6
     UNUSABLE = 7
+    ASK = 8
 
 
 class Message(NamedTuple):
@@ -48,6 +55,15 @@ class Message(NamedTuple):
 
 def encode(kind: Kind, number: int, payload: bytes) -> bytes:
     return _HEADER.pack(kind, number, len(payload)) + payload
+
+
+def decode(data: bytes | bytearray, at: int) -> Message | None:
+    """The message that begins there, None while it is not all there."""
+    if len(data) < at + HEADER_BYTES:
+        return None
+    kind, number, length = _HEADER.unpack_from(data, at)
+    start = at + HEADER_BYTES
+    return Message(kind, number, bytes(data[start : start + length])) if len(data) >= start + length else None
 
 
 def receive(sock: socket.socket) -> Message | None:
@@ -70,6 +86,14 @@ def _receive_exactly(sock: socket.socket, count: int) -> bytes | None:
             return None
         data += piece
     return bytes(data)
+
+
+def encode_answers(answers: bytes, within_sequence: bool) -> bytes:
+    return bytes((within_sequence,)) + answers
+
+
+def decode_answers(payload: bytes) -> tuple[bytes, bool]:
+    return payload[1:], payload[:1] != b"\0"
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:

@@ -17,18 +17,20 @@ from cmdop.limits import (
     SCROLLBACK_MAX_BYTES,
     SEQUENCE_MAX_BYTES,
 )
-from cmdop.screen.decoding import decode
+from cmdop.screen.decoding import decode, region
 from cmdop.screen.drawing import draw
-from cmdop.screen.interface import Capture, ScreenModel, Snapshot
+from cmdop.screen.interface import Capture, Snapshot, TerminalModel
 from cmdop.screen.library import DARK, ColorScheme, Data, Library, ModeConfig, Option, Rgb, Size, SizeReport, WritePty
 from cmdop.screen.skipping import Skipping
-from cmdop.screen.state import Terminal
+from cmdop.screen.state import Region, Terminal
 from cmdop.winsize import Winsize
 
 _CAN = b"\x18"
 _DEL = b"\x7f"
 """Terminals pass over it (ECMA-35 6.2.4), while the library would show it."""
 _CELL_PIXELS = (8, 16)
+_CELL_BYTES = 8
+"""Of the library's memory; a row takes some more."""
 _ORIGIN, _AUTOWRAP, _AUTO_REPEAT = 6, 7, 8
 """The last, DECARM, is on in a terminal that nobody switched, but not in the library."""
 
@@ -60,7 +62,7 @@ def open_library(path: str) -> Library:
     return library
 
 
-class GhosttyScreen(ScreenModel):
+class GhosttyScreen(TerminalModel):
     """A terminal of the library. One thread at a time is in it, whoever calls.
 
     Drawing a capture raises ValueError when the library did not encode its state.
@@ -169,6 +171,34 @@ class GhosttyScreen(ScreenModel):
         with self._lock:
             encoded = self._encoded()
         return decode(encoded)
+
+    @property
+    def is_within_sequence(self) -> bool:
+        """Whether the output ends in an unfinished sequence or character."""
+        with self._lock:
+            return self._is_within_sequence
+
+    @property
+    def _is_within_sequence(self) -> bool:
+        return self._skipping.is_on or not self._get(Data.VT_GROUND, ctypes.c_bool())
+
+    @property
+    def scrolls_whole(self) -> bool:
+        """Whether lines of text to come scroll away everything that is shown now.
+
+        They do if no margins are set (DECSTBM, DECSLRM) and no sequence swallows them.
+        """
+        with self._lock:
+            if self._handle is None or self._is_within_sequence:
+                return False
+            rows, cols = self._size
+            return region(self._encoded()) == Region(0, rows - 1, 0, cols - 1)
+
+    @property
+    def lines_max(self) -> int:
+        """No more lines than these are shown or in the scrollback."""
+        rows, cols = self._size
+        return rows + SCROLLBACK_MAX_BYTES // (_CELL_BYTES * cols)
 
     def _continuation(self) -> bytes:
         """The sequence or character that is not finished."""

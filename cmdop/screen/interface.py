@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cmdop.winsize import Winsize
 
@@ -40,7 +40,7 @@ class Capture(abc.ABC):
         """What shows this state. Can be asked for once. It may take some 100 ms."""
 
 
-class ScreenModel(abc.ABC):
+class TerminalModel(abc.ABC):
     """What a terminal of a session's size would show after all of its output.
 
     Every method may be called from any thread. None raises for any input: a model that
@@ -49,7 +49,7 @@ class ScreenModel(abc.ABC):
 
     @abc.abstractmethod
     def feed(self, data: bytes) -> None:
-        """Output of the PTY, in order, split anywhere."""
+        """Output of the PTY, in order, split anywhere. It does not wait for an answer."""
 
     @abc.abstractmethod
     def resize(self, winsize: Winsize) -> None:
@@ -78,8 +78,32 @@ class ScreenModel(abc.ABC):
 
     @abc.abstractmethod
     def answers(self) -> bytes:
-        """What is to be typed into the PTY for the questions so far; each answer once."""
+        """What is to be typed into the PTY for the questions so far; each answer once.
+
+        It waits until the model has seen all of the output, if there was a question: not to
+        be called while holding a lock that others need at once.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:
         """Give everything back. Twice is quiet."""
+
+
+class ScreenModel(TerminalModel):
+    """A session's model, which stays when its process becomes another program."""
+
+    @abc.abstractmethod
+    def hand_over(self) -> tuple[dict[str, Any], list[bytes]]:
+        """What the program that this process is about to become (exec: the same pid, so
+        that its children stay its own) needs to go on with the model, for
+        `factory.take_over_screen`: what is fit for JSON, and what is large.
+
+        It makes descriptors inheritable and changes nothing else, so that the model goes on
+        after `keep` if the exec fails. Until then nobody may call anything else, and no
+        program may be started. It waits for a snapshot that is being received, and one
+        that is asked for later waits for `keep`. What was captured and not drawn is lost.
+        """
+
+    @abc.abstractmethod
+    def keep(self) -> None:
+        """There was no exec after `hand_over`: go on. Quiet if nothing was handed over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from cmdop.limits import RING_BYTES
 from cmdop.screen.filtered import unfinished, without_questions
@@ -43,6 +44,22 @@ class RingScreen(ScreenModel):
 
     def answers(self) -> bytes:
         return b""
+
+    def hand_over(self) -> tuple[dict[str, Any], list[bytes]]:
+        with self._lock:
+            whole = self._from_start and len(self._kept) <= RING_BYTES
+            return {"model": "ring", "from_start": whole}, [bytes(self._kept[-RING_BYTES:])]
+
+    def keep(self) -> None:
+        """Nothing was changed."""
+
+    @classmethod
+    def take_over(cls, state: dict[str, Any], blobs: list[bytes]) -> RingScreen:
+        """The model that `hand_over` described before the exec."""
+        ring = cls()
+        ring._from_start = state["from_start"]
+        ring.feed(blobs[0])
+        return ring
 
     def close(self) -> None:
         with self._lock:

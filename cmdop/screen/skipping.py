@@ -35,6 +35,10 @@ class Skipping:
         return data[end.start() if data[end.start()] == _ESC else end.end() :]
 
     @property
+    def is_on(self) -> bool:
+        return self._end is not None
+
+    @property
     def pending(self) -> bytes:
         """What makes a terminal leave out the rest, too: an OSC that none knows, or a PM."""
         if self._end is None:

@@ -334,6 +334,26 @@ class TestBytes:
         # What was read after the flush is the echo and the prompt, and hardly any flood.
         assert screen.output[start:].count(b"y\r\n") < 3000
 
+    def test_a_flush_is_told_of_though_nobody_wants_output(self, opened: Open) -> None:
+        screen = opened(BASH)
+        screen.type(b"PS1='%'; stty -echo\r")
+        screen.type(b"yes\r")
+        screen.until(lambda screen: screen.output.count(b"y\r\n") > 1000)
+        screen.pty.write(b"\x03")
+        ready = screen.pty.wait(want_write=False, want_read=False)
+        assert ready.readable
+        assert screen.pty.read() == (b"", True)
+        start = len(screen.output)
+        assert screen.until(b"%", start)
+
+    def test_the_end_does_not_wake_who_wants_no_output(self, opened: Open) -> None:
+        screen = opened(ShellCommand("/bin/sh", ("sh", "-c", "echo over")))
+        screen.pty.exit_status(UNIT_SECONDS)
+        screen.pty.wake()
+        ready = screen.pty.wait(want_write=False, want_read=False)
+        assert (ready.readable, ready.woken) == (False, True)
+        screen.until(b"over")
+
     def test_a_program_that_wants_no_flush_has_none(self, opened: Open) -> None:
         screen = opened("stty noflsh; trap 'echo caught' INT; yes | head -n 300000; cat")
         screen.until(b"y\r\n")

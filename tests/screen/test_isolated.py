@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ import pytest
 
 from cmdop.errors import ModelUnusable
 from cmdop.limits import MODEL_EARLY_BYTES
-from cmdop.screen import factory, isolated
-from cmdop.screen.interface import ScreenModel
-from cmdop.screen.isolated import IsolatedScreen, worker_command
+from cmdop.screen import factory, worker_process
+from cmdop.screen.interface import ScreenModel, TerminalModel
+from cmdop.screen.isolated import IsolatedScreen
 from cmdop.screen.library import library_path
 from cmdop.screen.ring import RingScreen
+from cmdop.screen.worker_process import worker_command
 from cmdop.winsize import Winsize
 from tests.screen.oracle import CORPUS, SIZE, terminal
 
@@ -83,6 +85,90 @@ def test_questions_are_answered_when_asked_to(model: ScreenModel) -> None:
     assert waiting.draw().data == terminal(b"ab").snapshot().data
 
 
+def test_feeding_waits_for_no_answer() -> None:
+    screen = IsolatedScreen(SIZE, [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"])
+    screen.answer(True)
+    for _ in range(10):
+        screen.feed(b"\x1b[6n")
+    screen.close()
+    assert screen.answers() == b""
+
+
+def test_who_never_takes_the_answers_is_not_in_the_way(model: ScreenModel) -> None:
+    model.answer(True)
+    for _ in range(300):
+        model.feed(b"\x1b[5n")
+    assert model.answers() == b"\x1b[0n" * 300
+
+
+@pytest.mark.parametrize("question", [b"\x1b[6n", b"\x05\x1b[6n", b"\x1bP$qm\x1b\\"])
+def test_a_question_torn_anywhere_is_answered_behind_text_that_asks_nothing(
+    model: ScreenModel, question: bytes
+) -> None:
+    here = terminal()
+    found: dict[TerminalModel, list[bytes]] = {}
+    for each in (model, here):
+        each.answer(True)
+        pieces = [p for at in range(len(question) + 1) for p in (b"text\r\n", question[:at], question[at:], b"more")]
+        found[each] = []
+        for piece in pieces:
+            each.feed(piece)
+            found[each].append(each.answers())
+    assert any(found[here])
+    assert found[model] == found[here]
+
+
+def test_text_that_can_ask_nothing_is_not_waited_for(model: ScreenModel) -> None:
+    assert isinstance(model, IsolatedScreen)
+    model.answer(True)
+    model.feed(b"\x1b[m")
+    assert model.answers() == b""
+    model.feed(b"text\r\n")
+    assert model._asked == []
+
+
+def test_a_report_of_the_size_comes_with_the_next_output(model: ScreenModel) -> None:
+    model.answer(True)
+    model.feed(b"\x1b[?2048h")
+    model.answers()
+    model.resize(Winsize(30, 90))
+    model.feed(b"text")
+    assert model.answers() == b"\x1b[48;30;90;480;720t"
+
+
+def test_two_joins_at_the_same_moment_are_drawn_once(model: ScreenModel) -> None:
+    model.feed(b"text")
+    first, second, other = model.capture(), model.capture(), model.capture(history=False)
+    assert first is second
+    assert first.draw() is second.draw()
+    assert other is not first
+    model.feed(b" and more")
+    assert model.capture().draw() == terminal(b"text and more").snapshot()
+
+
+def test_a_capture_that_nobody_draws_is_forgotten(model: ScreenModel) -> None:
+    assert isinstance(model, IsolatedScreen)
+    for _ in range(5):
+        model.feed(b"text")
+        model.capture()
+    model.feed(b"end")
+    model.snapshot()
+    assert model._worker is not None
+    assert (model._worker._replies, model._worker._expected) == ({}, set())
+
+
+def test_after_a_flood_of_text_the_screen_is_the_same(model: ScreenModel) -> None:
+    text = b"".join(b"%d\r\n" % n for n in range(200_000))
+    model.feed(b"\x1b[31mbefore")
+    model.snapshot()
+    for at in range(0, len(text), 60_000):
+        model.feed(text[at : at + 60_000])
+    model.feed(b"\x1b[mafter")
+    assert model.snapshot(history=False) == terminal(b"\x1b[31mbefore" + text + b"\x1b[mafter").snapshot(history=False)
+    lines = re.findall(rb"(\d+)[^\d\n]*\r\n", model.snapshot().data)
+    assert lines[-10_000:] == [b"%d" % n for n in range(190_000, 200_000)]
+
+
 def test_no_process_is_started_before_it_is_needed() -> None:
     screen = IsolatedScreen(SIZE, ["/no/such/program"])
     screen.feed(b"x" * (MODEL_EARLY_BYTES // 2))
@@ -131,7 +217,7 @@ def test_a_process_that_ends_is_replaced_by_the_ring(program: str, caplog: pytes
 
 
 def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "MODEL_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(worker_process, "MODEL_TIMEOUT_SECONDS", 0.05)
     screen = IsolatedScreen(SIZE, [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"])
     screen.feed(b"text")
     assert screen.snapshot().data == b"text"
