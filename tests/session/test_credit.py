@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmdop.limits import OFFSET_MAX, WINDOW_MAX_BYTES, WINDOW_MIN_BYTES
+from cmdop.limits import OFFSET_MAX, WINDOW_FLOOR_BYTES, WINDOW_MAX_BYTES
 from cmdop.session.credit import ReceiveWindow, SendCredit
 
 MIB = 1024 * 1024
@@ -50,42 +50,14 @@ def test_sender_and_receiver_never_overrun_and_never_stand_still(
             assert credit.grant(granted), "a grant that is sent allows more"
         assert credit.spendable(sent) > 0, "everything is written out, so there is room"
         assert credit.spendable(sent) <= WINDOW_MAX_BYTES
-        assert WINDOW_MIN_BYTES <= window.window_bytes <= WINDOW_MAX_BYTES
+        assert WINDOW_FLOOR_BYTES <= window.window_bytes <= WINDOW_MAX_BYTES
 
 
-def run(rate: float, round_trip: float, seconds: float) -> ReceiveWindow:
-    """A receiver whose terminal takes `rate` bytes a second, one millisecond at a time."""
-    window = ReceiveWindow()
-    for step in range(int(seconds * 1000)):
-        window.wrote(int(rate / 1000), step / 1000, round_trip)
-    return window
-
-
-def test_a_short_path_keeps_the_smallest_window_however_fast_it_is() -> None:
-    assert run(rate=100 * MIB, round_trip=0.0002, seconds=2).window_bytes < 2 * WINDOW_MIN_BYTES
-
-
-def test_a_long_fast_path_gets_a_window_of_twice_what_is_under_way() -> None:
-    window = run(rate=20 * MIB, round_trip=0.1, seconds=3).window_bytes
-    assert 3 * MIB < window < 5 * MIB
-
-
-def test_a_slow_terminal_keeps_the_smallest_window_on_a_long_path() -> None:
-    assert run(rate=0.1 * MIB, round_trip=0.1, seconds=3).window_bytes < 2 * WINDOW_MIN_BYTES
-
-
-def test_a_window_shrinks_again_when_the_terminal_gets_slow() -> None:
-    window = run(rate=40 * MIB, round_trip=0.1, seconds=3)
-    for step in range(2000):
-        window.wrote(50, 3 + step / 1000, 0.1)
-    assert window.window_bytes < 2 * WINDOW_MIN_BYTES
-
-
-def test_grants_come_in_halves_of_the_window_and_not_for_each_write() -> None:
+def test_grants_come_in_quarters_of_the_window_and_not_for_each_write() -> None:
     window = ReceiveWindow()
     window.first_grant()
     grants = [window.wrote(1024, 0.0, 0.0) for _ in range(1024)]
-    assert 0 < sum(grant is not None for grant in grants) <= 9
+    assert 0 < sum(grant is not None for grant in grants) <= 17
 
 
 def test_the_last_grant_ends_where_offsets_end() -> None:
