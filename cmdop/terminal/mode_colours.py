@@ -23,8 +23,8 @@ class Colours:
         self._too_many: set[int] = set()
         """Palettes of which not every entry that was set is known."""
 
-    def string(self, number: int, rest: bytes, whole: bool) -> bool:
-        """OSC number ; rest, cut if not `whole`; whether it asks for a colour."""
+    def string(self, number: int, rest: bytes, whole: bool) -> None:
+        """OSC number ; rest, cut if not `whole`."""
         specs = rest.split(b";")
         if number in _PALETTES:
             self._set_palette(number, specs, whole)
@@ -35,7 +35,6 @@ class Colours:
             self._reset_palette(number - _RESET, specs)
         elif number - _RESET in _DYNAMIC:
             self._dynamic.discard(number - _RESET)
-        return number < _RESET and b"?" in specs
 
     def undo(self) -> bytes:
         resets = []

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cmdop.terminal.mode_state import ModeState, Numbers
+from cmdop.terminal.questions import Kinds, asked
 
 _COMPLETE = re.compile(rb"\x1b(?:\[([<-?]?)([0-9:;]*)([ -/]*)([@-~])|([ -/]*)([0-Z\\`-~]))")
 _NO_PART = bytes([*range(0x18), 0x19, *range(0x1C, 0x20), *range(0x7F, 0x100)])
@@ -52,10 +53,6 @@ _ESCAPE_SEQUENCES: dict[bytes, Effect] = {
 }
 _CHARSET_SLOTS = {b"(": 0, b")": 1, b"-": 1, b"*": 2, b".": 2, b"+": 3, b"/": 3}
 
-_QUESTIONS = frozenset((b"c", b">c", b"=c", b"n", b"?n", b"$p", b"?$p", b"?u", b">q", b"x", b"?S"))
-_SIZE_QUESTIONS = frozenset((11, 13, 14, 15, 16, 18, 19, 20, 21))
-"""The XTWINOPS that a terminal answers."""
-
 _ABOUT_DRAWING = frozenset((b"s", b"u", b"7", b"8", b"c"))
 _ABOUT_DRAWING_MODES = frozenset((1048, 1049))
 
@@ -65,8 +62,8 @@ class Meaning(NamedTuple):
 
     effect: Effect | None
     numbers: Numbers
-    question: bool
-    """The terminal answers it."""
+    asks: Kinds
+    """What the terminal answers, in this order."""
     about_drawing: bool
     """It saves, restores or resets the style, which has to be told before."""
 
@@ -84,12 +81,12 @@ def meaning(sequence: bytes) -> Meaning | None:
     if final is None:
         kind = escape_intermediates + escape_final
         effect = _ESCAPE_SEQUENCES.get(kind) or _designation(escape_intermediates, kind)
-        return Meaning(effect, (0,), question=False, about_drawing=kind in _ABOUT_DRAWING)
+        asks = asked(b"c", (0,)) if kind == b"Z" else ()  # DECID
+        return Meaning(effect, (0,), asks, about_drawing=kind in _ABOUT_DRAWING)
     kind = prefix + intermediates + final
     numbers = tuple(int(part.partition(b":")[0] or 0) for part in parameters.split(b";"))
-    question = kind in _QUESTIONS or (kind == b"t" and numbers[0] in _SIZE_QUESTIONS)
     about_drawing = kind in _ABOUT_DRAWING or not _ABOUT_DRAWING_MODES.isdisjoint(numbers)
-    return Meaning(_CONTROL_SEQUENCES.get(kind), numbers, question, about_drawing)
+    return Meaning(_CONTROL_SEQUENCES.get(kind), numbers, asked(kind, numbers), about_drawing)
 
 
 def _designation(intermediates: bytes, kind: bytes) -> Effect | None:

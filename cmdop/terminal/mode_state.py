@@ -199,20 +199,17 @@ class ModeState:
         elif numbers[0] == 23:
             self.title_depth = max(self.title_depth - 1, 0)
 
-    def string(self, kept: bytes, whole: bool) -> bool:
-        """An OSC, DCS, APC, PM or SOS, cut if not `whole`; whether the terminal answers it."""
+    def string(self, kept: bytes, whole: bool) -> None:
+        """An OSC, DCS, APC, PM or SOS, cut if not `whole`."""
         if not kept.startswith(b"\x1b]"):
-            return kept[1:4] in (b"P$q", b"P+q") or kept[1:3] == b"_G"
+            return
         number, _, rest = kept[2:].partition(b";")
         if number == b"8":
             self._linked = bool(rest.partition(b";")[2])
         elif number == b"9" and rest.startswith(b"4;"):
             self._progress = rest[2:3] not in (b"", b"0", b";")
-        elif number == b"52":
-            return rest.endswith(b"?")
         elif number.isdigit() and len(number) <= 3:
-            return self._colours.string(int(number), rest, whole)
-        return False
+            self._colours.string(int(number), rest, whole)
 
     # -- how it is undone ----------------------------------------------------------------------------
 

@@ -13,14 +13,16 @@ The shape of sequences is that of ECMA-48 5.4 and xterm's ctlseqs
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from cmdop.limits import ANSWER_DUE_BYTES, TERMINAL_SEQUENCE_MAX_BYTES
 from cmdop.terminal.mode_sequences import meaning
 from cmdop.terminal.mode_state import ModeState
+from cmdop.terminal.questions import Kind, Kinds, asked_by_string
 
 # Finals of sequences that leave nothing to undo, for a control sequence as far as it has
 # neither a private prefix nor an intermediate: skipped inside the regular expression.
-_TRACELESS = rb"(?!\[[0-9;:]*[@-Z\[-bd-gi-kmovwy-~]|[DEHMZ\\])"
+_TRACELESS = rb"(?!\[[0-9;:]*[@-Z\[-bd-gi-kmovwy-~]|[DEHM\\])"
 
 # A control sequence, a string up to what ends it, an escape sequence; each may be torn.
 # Controls inside a control sequence do not end it, but for CAN, SUB and ESC; nor does,
@@ -46,6 +48,13 @@ _CANCEL_STRING = b"\x18\x1b\\"
 """CAN ends an escape sequence and, with xterm, a string; ST ends it with the others."""
 
 
+class Asked(NamedTuple):
+    """A question to the terminal: of which kind, and where its last byte is among those fed."""
+
+    kind: Kind
+    last: int
+
+
 class ModeTracker:
     """Fed with what the terminal took; knows at any time how to put it back."""
 
@@ -57,6 +66,9 @@ class ModeTracker:
         """What was kept of an unfinished string, its introducer in front."""
         self._position = 0
         self._asked_at: int | None = None
+        self._fed_from = 0
+        """Where in what is gone through the bytes begin that were fed last."""
+        self._asked: list[Asked] = []
 
     def opening(self) -> bytes:
         """Bytes to write before the remote's first, so that its titles can be undone.
@@ -84,19 +96,23 @@ class ModeTracker:
             return _CANCEL_STRING + self._state.undo()
         return (_CANCEL if self._tail else b"") + self._state.undo()
 
-    def feed(self, data: bytes) -> None:
-        """Follow bytes that were written to the terminal."""
+    def feed(self, data: bytes) -> list[Asked]:
+        """Follow bytes that were written to the terminal; the questions that end in them, in order."""
         self._position += len(data)
+        self._asked = []
+        self._fed_from = 0
         if self._string is None and not self._tail and b"\x1b" not in data:
             if b"\x0e" in data or b"\x0f" in data:
                 self._state.shift(on=data.rfind(b"\x0e") > data.rfind(b"\x0f"))
-            return
+            return self._asked
         at = 0
         if self._string is not None:
             at = self._rest_of_string(self._string, data)
         elif self._tail:
+            self._fed_from = len(self._tail)
             data, self._tail = self._tail + data, b""
         self._follow(data, at)
+        return self._asked
 
     def _follow(self, data: bytes, at: int) -> None:
         """Go through the sequences of `data` from `at` on."""
@@ -105,20 +121,20 @@ class ModeTracker:
         for found in pattern.finditer(data, at):
             sequence, text = found.group(0, 1)
             if text is not None:
-                self._follow_string(text, torn=found.end(1) == len(data))
+                self._follow_string(text, found.end(1), torn=found.end(1) == len(data))
                 continue
             known = meaning(sequence) if len(sequence) <= TERMINAL_SEQUENCE_MAX_BYTES else None
             if known is None:
                 self._follow_other(sequence, at_end=found.end() == len(data))
                 continue
-            effect, numbers, question, about_drawing = known
+            effect, numbers, asks, about_drawing = known
             if about_drawing:
                 self._style(data, styled_from, found.start())
                 styled_from = found.end()
             if effect is not None:
                 effect(self._state, numbers)
-            if question:
-                self._asked_at = self._position
+            if asks:
+                self._ask(asks, found.end() - 1)
         self._style(data, styled_from, len(data))
 
     def _follow_other(self, sequence: bytes, at_end: bool) -> None:
@@ -129,6 +145,12 @@ class ModeTracker:
             endless = len(sequence) > TERMINAL_SEQUENCE_MAX_BYTES
             self._tail = _ENDLESS[not sequence.startswith(b"\x1b[")] if endless else sequence
 
+    def _ask(self, asks: Kinds, at: int) -> None:
+        """Note questions whose last byte is at `at`."""
+        self._asked_at = self._position
+        for kind in asks:
+            self._asked.append(Asked(kind, at - self._fed_from))
+
     def _style(self, data: bytes, start: int, stop: int) -> None:
         """Note the last SGR between two places: the ones before it do not matter."""
         last = _LAST_STYLE.match(data, start, stop)
@@ -137,13 +159,13 @@ class ModeTracker:
 
     # -- strings --------------------------------------------------------------------------
 
-    def _follow_string(self, text: bytes, torn: bool) -> None:
-        """A string, from its introducer to before its end."""
+    def _follow_string(self, text: bytes, end: int, torn: bool) -> None:
+        """A string, from its introducer to before its end, which is at `end`."""
         kept = b"\x1b" + text[: TERMINAL_SEQUENCE_MAX_BYTES - 1]
         if torn:
             self._string = kept
         else:
-            self._end_string(kept)
+            self._end_string(kept, end)
 
     def _rest_of_string(self, begun: bytes, data: bytes) -> int:
         """Take the rest of the unfinished string; where in `data` it ends."""
@@ -154,10 +176,13 @@ class ModeTracker:
             self._string = kept
             return stop
         self._string = None
-        self._end_string(kept)
+        self._end_string(kept, stop)
         return stop if end[0] == b"\x1b" else end.end()
 
-    def _end_string(self, kept: bytes) -> None:
+    def _end_string(self, kept: bytes, end: int) -> None:
         """It is complete. One that is broken off counts as complete: some terminals act on it."""
-        if self._state.string(kept, whole=len(kept) < TERMINAL_SEQUENCE_MAX_BYTES):
-            self._asked_at = self._position
+        whole = len(kept) < TERMINAL_SEQUENCE_MAX_BYTES
+        self._state.string(kept, whole)
+        asks = asked_by_string(kept, whole)
+        if asks:
+            self._ask(asks, end)
