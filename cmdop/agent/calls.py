@@ -27,7 +27,13 @@ from cmdop.errors import (
     TimedOut,
     TokenMissing,
 )
-from cmdop.limits import CALL_DATA_MAX_BYTES, CALL_WAIT_SECONDS, CALLS_WAITING_MAX, DATA_MAX_BYTES
+from cmdop.limits import (
+    CALL_DATA_MAX_BYTES,
+    CALL_WAIT_SECONDS,
+    DATA_MAX_BYTES,
+    HANGUP_TO_KILL_SECONDS,
+    WAITING_CALLS_MAX,
+)
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
     CALL_MESSAGES,
@@ -79,6 +85,8 @@ class CalledShells(Protocol):
 
     def records(self) -> Sequence[SessionRecord]: ...
 
+    def wake(self) -> None: ...
+
 
 class Calls:
     """The calls of one stream, answered one after the other, in the order that they came.
@@ -114,8 +122,8 @@ class Calls:
         with self._lock:
             if self._closed:
                 return
-            if len(self._waiting) >= CALLS_WAITING_MAX:
-                raise RemoteProtocolError(reason=f"more than {CALLS_WAITING_MAX} calls before the first was answered")
+            if len(self._waiting) >= WAITING_CALLS_MAX:
+                raise RemoteProtocolError(reason=f"more than {WAITING_CALLS_MAX} calls before the first was answered")
             self._waiting.append(call)
             if self._answering:
                 return
@@ -127,12 +135,6 @@ class Calls:
         with self._lock:
             self._closed = True
             self._waiting.clear()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a call has not been answered yet: its client is not the one that is slow."""
-        with self._lock:
-            return self._answering
 
     def _answer_all(self) -> None:
         while True:
@@ -171,7 +173,9 @@ class Calls:
         return page(self._shells.records(), call.first)
 
     def _create(self, call: CreateSession) -> Message:
-        return Sessions((self._shells.create(call, self._guest.operator).record(),))
+        shell = self._shells.create(call, self._guest.operator)
+        self._shells.wake()  # the relay's directory is to know of it before its client asks there
+        return Sessions((shell.record(),))
 
     def _type(self, call: SendInput) -> Message:
         self._find(call.session).type_all(call.data, CALL_WAIT_SECONDS)
@@ -194,7 +198,7 @@ class Calls:
         shell = self._find(call.session)
         shell.end()
         if not shell.join(0):
-            raise TimedOut(what=f"the end of session {call.session[:8]}", seconds=CALL_WAIT_SECONDS)
+            raise TimedOut(what=f"session {call.session[:8]}, which was to end,", seconds=2 * HANGUP_TO_KILL_SECONDS)
         return Done()
 
     def _find(self, wanted: str) -> CalledShell:

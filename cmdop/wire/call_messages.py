@@ -12,13 +12,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-
-from cmdop.limits import CLIENTS_PER_SESSION_MAX, IDLE_MAX_SECONDS, IDLE_SECONDS
+from cmdop.limits import IDLE_SECONDS
 from cmdop.winsize import DEFAULT_WINSIZE
-from cmdop.wire.message import Cells, Command, Count, Data, Message, MessageCodec, Name, Seconds, SessionId, Text
-
-IdleSeconds = Annotated[float, msgspec.Meta(ge=1, le=IDLE_MAX_SECONDS)]
+from cmdop.wire.message import (
+    AT_MOST_CLIENTS,
+    Cells,
+    Command,
+    Count,
+    Data,
+    IdleSeconds,
+    Message,
+    MessageCodec,
+    Name,
+    Seconds,
+    SessionId,
+    Text,
+)
 
 
 class ClientRecord(Message, frozen=True):
@@ -46,7 +55,7 @@ class SessionRecord(Message, frozen=True):
     rows: Cells
     cols: Cells
     name: Name = ""
-    clients: Annotated[tuple[ClientRecord, ...], msgspec.Meta(max_length=CLIENTS_PER_SESSION_MAX)] = ()
+    clients: Annotated[tuple[ClientRecord, ...], AT_MOST_CLIENTS] = ()
     command: Text = ""
     idle_seconds: Seconds = 0.0
     grace_seconds_left: Seconds | None = None

@@ -12,7 +12,15 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from cmdop.errors import LocalProtocolError, RemoteProtocolError
-from cmdop.limits import CALL_DATA_MAX_BYTES, COMMAND_WORDS_MAX, NAME_MAX_CHARS, TEXT_MAX_CHARS, WINSIZE_MAX
+from cmdop.limits import (
+    CALL_DATA_MAX_BYTES,
+    CLIENTS_PER_SESSION_MAX,
+    COMMAND_WORDS_MAX,
+    IDLE_MAX_SECONDS,
+    NAME_MAX_CHARS,
+    TEXT_MAX_CHARS,
+    WINSIZE_MAX,
+)
 
 # What a peer may put into a field: names for people, texts, keys, ids, sizes.
 Name = Annotated[str, msgspec.Meta(max_length=NAME_MAX_CHARS)]
@@ -25,6 +33,9 @@ Cells = Annotated[int, msgspec.Meta(ge=1, le=WINSIZE_MAX)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Data = Annotated[bytes, msgspec.Meta(max_length=CALL_DATA_MAX_BYTES)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+IdleSeconds = Annotated[float, msgspec.Meta(ge=1, le=IDLE_MAX_SECONDS)]
+AT_MOST_CLIENTS = msgspec.Meta(max_length=CLIENTS_PER_SESSION_MAX)
+"""For a list of one session's clients."""
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="is"):

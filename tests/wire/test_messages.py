@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.errors import LocalProtocolError, RemoteProtocolError
-from cmdop.limits import COMMAND_WORDS_MAX, MESSAGE_MAX_BYTES, NAME_MAX_CHARS, TEXT_MAX_CHARS, WINSIZE_MAX
+from cmdop.limits import (
+    CALL_DATA_MAX_BYTES,
+    CLIENTS_PER_SESSION_MAX,
+    COMMAND_WORDS_MAX,
+    IDLE_MAX_SECONDS,
+    MESSAGE_MAX_BYTES,
+    NAME_MAX_CHARS,
+    TEXT_MAX_CHARS,
+    WINSIZE_MAX,
+)
+from cmdop.wire.call_messages import CALL_MESSAGES, SendInput, Sessions
 from cmdop.wire.message import Message, MessageCodec, Unknown
 from cmdop.wire.relay_messages import RELAY_MESSAGES, ListMachines, Welcome
 from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, AuthSuccess, Detach, Notice, Register, Resize
@@ -56,7 +66,7 @@ def test_every_message_survives_the_wire(codec: str, kind: type[Message]) -> Non
 def test_every_message_class_is_on_exactly_one_list() -> None:
     listed = [kind for codec in CODECS.values() for kind in codec.kinds]
     assert len(listed) == len(set(listed))
-    parts = {"Unknown", "MachineRecord", "SessionSummary", "AgentHello"}
+    parts = {"Unknown", "MachineRecord", "SessionSummary", "AgentHello", "SessionRecord", "ClientRecord"}
     """Not messages by themselves: a stand-in, and the parts of others."""
     declared = {kind.__name__ for kind in Message.__subclasses__() if kind.__module__.startswith("cmdop.")}
     assert declared - parts == {kind.__name__ for kind in listed}
@@ -138,6 +148,37 @@ def test_a_command_has_so_many_words_and_no_more() -> None:
     assert isinstance(register, Register)
     assert register.command == longest
     assert refused(SESSION_MESSAGES, packed(is_="Register", command=(*longest, "x"), **fields))
+
+
+def test_a_call_brings_so_many_bytes_and_no_more() -> None:
+    longest = bytes(CALL_DATA_MAX_BYTES)
+    assert CALL_MESSAGES.decode(packed(is_="SendInput", session="a", data=longest)) == SendInput("a", longest)
+    assert refused(CALL_MESSAGES, packed(is_="SendInput", session="a", data=longest + b"x"))
+    assert refused(CALL_MESSAGES, packed(is_="SendInput", session="a", data="text"))
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, -1.0, IDLE_MAX_SECONDS + 1, float("nan"), "60", None])
+def test_a_session_that_lives_no_time_or_for_ever_is_refused(seconds: object) -> None:
+    assert refused(CALL_MESSAGES, packed(is_="CreateSession", idle_seconds=seconds))
+
+
+def test_a_session_has_so_many_clients_and_no_more() -> None:
+    client = {
+        "is": "ClientRecord",
+        "client_id": SESSION,
+        "operator": "o",
+        "role": "r",
+        "rows": 1,
+        "cols": 1,
+        "since": 1,
+    }
+    fields: dict[str, Any] = {"session_id": SESSION, "operator": "o", "created": 1, "rows": 1, "cols": 1}
+    full = {"is": "SessionRecord", **fields, "clients": [client] * CLIENTS_PER_SESSION_MAX}
+    sessions = CALL_MESSAGES.decode(packed(is_="Sessions", sessions=[full]))
+    assert isinstance(sessions, Sessions)
+    assert len(sessions.sessions[0].clients) == CLIENTS_PER_SESSION_MAX
+    full["clients"] = [client] * (CLIENTS_PER_SESSION_MAX + 1)
+    assert refused(CALL_MESSAGES, packed(is_="Sessions", sessions=[full]))
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 65536])

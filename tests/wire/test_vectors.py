@@ -61,6 +61,11 @@ def test_a_session_message_has_its_golden_bytes(vector: dict[str, Any]) -> None:
     check_message("session", vector)
 
 
+@each("call_messages")
+def test_a_call_or_its_answer_has_its_golden_bytes(vector: dict[str, Any]) -> None:
+    check_message("call", vector)
+
+
 @each("frames")
 def test_a_frame_has_its_golden_bytes(vector: dict[str, Any]) -> None:
     frame = Frame(kind_number(vector, FrameKind), vector["stream"], bytes.fromhex(vector["payload"]))

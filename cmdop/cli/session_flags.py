@@ -1,0 +1,68 @@
+"""The options that every `cmdop session` verb takes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from cmdop.auth.credentials import Given
+from cmdop.cli.options import api_key_option, json_option, server_option
+from cmdop.errors import UsageError
+
+Verb = Callable[..., int | None]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What they said."""
+
+    given: Given
+    host: str | None = None
+    as_json: bool = False
+    no_interactive: bool = False
+    insecure: bool = False
+
+    def host_or(self, argument: str | None) -> str | None:
+        """The HOST that stood alone, or that of --host. Raises UsageError for both."""
+        if argument is not None and self.host is not None:
+            raise UsageError(reason=f"one HOST, please, not 2: {self.host} {argument}")
+        return argument or self.host
+
+
+def takes_flags(verb: Verb) -> Verb:
+    """Give a verb these options; they arrive as one argument, its first."""
+
+    @functools.wraps(verb)
+    def with_flags(
+        *args: Any, server: str | None, api_key: str | None, workspace: str | None, as_json: bool, **rest: Any
+    ) -> int | None:
+        given = Given(server, api_key, workspace)
+        no_interactive = rest.pop("no_interactive") or as_json
+        flags = Flags(given, rest.pop("at_host"), as_json, no_interactive, rest.pop("insecure"))
+        return verb(flags, *args, **rest)
+
+    options = (
+        json_option,
+        api_key_option,
+        server_option,
+        click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use."),
+        click.option("--insecure", is_flag=True, help="Allow ws:// over a network."),
+        click.option("--no-interactive", "-q", is_flag=True, help="Never ask: fail when something is missing."),
+        click.option("--host", "at_host", metavar="HOST", help="The machine to look at, and no other."),
+    )
+    for option in options:
+        with_flags = option(with_flags)
+    return with_flags
+
+
+class BeforeDashes(click.Command):
+    """A command for which the words behind `--` are those of another one (`ctx.meta["command"]`)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = args.index("--") if "--" in args else len(args)
+        ctx.meta["command"] = tuple(args[own + 1 :])
+        return super().parse_args(ctx, args[:own])

@@ -1,0 +1,103 @@
+"""How sessions look: the table for people, the documents that scripts rely on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cmdop.cli.output import print_table
+from cmdop.cli.times import rfc3339
+from cmdop.client.resolver import age_text, display_name
+from cmdop.client.survey import Found
+from cmdop.wire.call_messages import ClientRecord, Output, SessionRecord
+
+ID_SHOWN_CHARS: Final = 8
+_HEADER: Final = ("ID", "MACHINE", "NAME", "OPERATOR", "CLIENTS", "COMMAND", "IDLE", "LEFT")
+_COMMAND_SHOWN_CHARS: Final = 40
+_UTF8_MAX_BYTES: Final = 4
+
+
+def print_sessions(sessions: list[Found], now: float) -> None:
+    """A row for each session, and under it a line for each client. `now` is Unix time."""
+    below = [[_client_line(client, now) for client in found.record.clients] for found in sessions]
+    print_table(_HEADER, [_row(found) for found in sessions], below)
+
+
+def _row(found: Found) -> tuple[str, ...]:
+    record = found.record
+    command = record.command
+    if len(command) > _COMMAND_SHOWN_CHARS:
+        command = command[: _COMMAND_SHOWN_CHARS - 1] + "…"
+    left = record.grace_seconds_left
+    return (
+        record.session_id[:ID_SHOWN_CHARS],
+        display_name(found.machine),
+        record.name or "-",
+        record.operator,
+        str(len(record.clients)),
+        command or "-",
+        age_text(record.idle_seconds),
+        "-" if left is None else age_text(left),
+    )
+
+
+def _client_line(client: ClientRecord, now: float) -> str:
+    size = f"{client.rows} rows, {client.cols} cols"
+    return f"  {client.operator} ({client.role}), {size}, for {age_text(now - client.since)}"
+
+
+def session_document(machine_id: str, record: SessionRecord) -> dict[str, Any]:
+    """A session as `session list --json` has it. Keys are only ever added."""
+    return {
+        "session_id": record.session_id,
+        "machine_id": machine_id,
+        "name": record.name,
+        "operator": record.operator,
+        "created": rfc3339(record.created),
+        "clients": [_client_document(client) for client in record.clients],
+        "command": record.command,
+        "idle_seconds": round(record.idle_seconds, 3),
+        "grace_seconds_left": None if record.grace_seconds_left is None else round(record.grace_seconds_left, 3),
+    }
+
+
+def _client_document(client: ClientRecord) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "operator": client.operator,
+        "role": client.role,
+        "winsize": {"rows": client.rows, "cols": client.cols},
+        "since": rfc3339(client.since),
+    }
+
+
+def output_document(pieces: list[Output]) -> dict[str, Any]:
+    """What was read, for programs: `data`, or `data_base64` when it is not UTF-8.
+
+    A character that is not whole yet at the end is left for the next time: `next_offset`
+    is before it. `truncated` says that something behind the wanted offset is gone.
+    """
+    data = b"".join(piece.data for piece in pieces)
+    last = pieces[-1]
+    next_offset = last.offset + len(last.data)
+    document = {"offset": pieces[0].offset, "truncated": any(piece.truncated for piece in pieces)}
+    unfinished = unfinished_bytes(data)
+    try:
+        text = data[: len(data) - unfinished].decode("utf-8")
+    except UnicodeDecodeError:
+        import base64
+
+        return {**document, "data_base64": base64.b64encode(data).decode("ascii"), "next_offset": next_offset}
+    return {**document, "data": text, "next_offset": next_offset - unfinished}
+
+
+def unfinished_bytes(data: bytes) -> int:
+    """How many bytes at the end begin a UTF-8 character that may still be finished."""
+    for size in range(1, min(_UTF8_MAX_BYTES, len(data) + 1)):
+        try:
+            data[-size:].decode("utf-8")
+        except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data" and error.start == 0:
+                return size
+        else:
+            return 0
+    return 0

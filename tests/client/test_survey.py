@@ -1,0 +1,240 @@
+"""Asking many machines at once: who answers is heard, and who does not spoils nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cmdop.auth.keys import ApiKey, new_workspace_key
+from cmdop.client import survey as survey_module
+from cmdop.client.survey import Asker, Found, Silent, Survey, Surveyor, one_session
+from cmdop.errors import (
+    AmbiguousSession,
+    CmdopError,
+    ConnectionClosed,
+    KeyRefused,
+    MachineOffline,
+    RemoteProtocolError,
+    SealRefused,
+    SessionGone,
+    TimedOut,
+    TokenMissing,
+)
+from cmdop.wire.call_messages import Done, ListSessions, SessionRecord, Sessions
+from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
+from cmdop.wire.message import Message
+from cmdop.wire.relay_messages import Closed
+from cmdop.wire.session_messages import Refused
+from tests.client.far_machines import KEY, Answer, FarMachines, machine, record
+
+DEVICE = b"c" * 32
+
+
+def told(*session_ids: str) -> Answer:
+    """A machine that has these sessions."""
+    return lambda _: Sessions(tuple(record(one) for one in session_ids))
+
+
+class Far(FarMachines):
+    """The machines, one link to them, and who asks over it."""
+
+    def __init__(self, answers: dict[str, Answer], key: ApiKey = KEY) -> None:
+        super().__init__(answers, key)
+        self.link = self.dial()
+        self.served = self.connections[0]
+        self.surveyor = Surveyor(self.link, Asker(KEY, DEVICE))
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is waited for for long."""
+    monkeypatch.setattr(survey_module, "OPEN_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(survey_module, "AUTH_TIMEOUT_SECONDS", 0.1)
+
+
+def found(surveyed: Survey) -> list[tuple[str, str]]:
+    return [(one.machine.name, one.record.session_id) for one in surveyed.found]
+
+
+ONE, TWO, THREE = machine(1), machine(2), machine(3)
+A, B, C = "aaaa000000000001", "aabb000000000002", "cccc000000000003"
+
+
+# -- asking ---------------------------------------------------------------------------------------
+
+
+def test_the_sessions_of_all_machines_are_found_in_the_order_of_the_machines() -> None:
+    far = Far({ONE.machine_id: told(A), TWO.machine_id: told(), THREE.machine_id: told(C, B)})
+    surveyed = far.surveyor.ask([THREE, TWO, ONE])
+    assert found(surveyed) == [("name-3", C), ("name-3", B), ("name-1", A)]
+    assert surveyed.silent == []
+
+
+def test_nobody_is_nobody() -> None:
+    assert Far({}).surveyor.ask([]) == Survey()
+
+
+def test_sessions_that_do_not_fit_one_answer_are_asked_for_again() -> None:
+    records = [record(f"{number:016x}") for number in range(5)]
+
+    def answer(call: Message) -> Message:
+        assert isinstance(call, ListSessions)
+        return Sessions(tuple(records[call.first : call.first + 2]), more=call.first + 2 < len(records))
+
+    surveyed = Far({ONE.machine_id: answer}).surveyor.ask([ONE])
+    assert [one.record for one in surveyed.found] == records
+
+
+def test_only_so_many_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey_module, "ASKED_MACHINES_MAX", 3)
+    machines = [machine(number) for number in range(20)]
+    far = Far({m.machine_id: told(f"{at:016x}") for at, m in enumerate(machines)})
+    assert len(far.surveyor.ask(machines).found) == 20
+    assert far.most_under_way == 3
+
+
+def test_a_second_round_uses_other_streams_and_the_link_is_as_good_as_before() -> None:
+    far = Far({ONE.machine_id: told(A), TWO.machine_id: told(B)})
+    far.surveyor.ask([ONE, TWO])
+    assert len(far.surveyor.ask([ONE]).found) == 1
+    stream = far.link.open(TWO, KEY.role.attaches_as, KEY, DEVICE)
+    assert stream.about.host == "name-2"
+
+
+# -- who does not answer -------------------------------------------------------------------------------
+
+
+def silent(surveyed: Survey) -> dict[str, type[CmdopError]]:
+    return {one.machine.name: type(one.error) for one in surveyed.silent}
+
+
+@pytest.mark.usefixtures("short")
+def test_a_machine_that_says_nothing_spoils_nothing() -> None:
+    far = Far({ONE.machine_id: told(A), THREE.machine_id: lambda _: None})
+    surveyed = far.surveyor.ask([TWO, ONE, THREE])
+    assert found(surveyed) == [("name-1", A)]
+    assert silent(surveyed) == {"name-2": TimedOut, "name-3": TimedOut}
+    assert "the machine name-2 did not answer" in surveyed.silent[0].error.sentence
+    far.link.open(ONE, KEY.role.attaches_as, KEY, DEVICE)  # the connection is still there
+
+
+def test_whoever_says_no_is_named() -> None:
+    far = Far(
+        {
+            ONE.machine_id: lambda _: Refused("token-missing", "Session requires password."),
+            TWO.machine_id: lambda _: Done(),
+        }
+    )
+    far.closed_with[THREE.machine_id] = Closed("machine-offline", "last heard 3 s ago")
+    surveyed = far.surveyor.ask([ONE, TWO, THREE])
+    assert silent(surveyed) == {"name-1": TokenMissing, "name-2": RemoteProtocolError, "name-3": MachineOffline}
+    assert surveyed.found == []
+
+
+@pytest.mark.parametrize("answer", [lambda _: Sessions((), more=True), lambda _: Sessions((record(A),) * 9, more=True)])
+def test_sessions_without_end_are_none(answer: Answer) -> None:
+    assert silent(Far({ONE.machine_id: answer}).surveyor.ask([ONE])) == {"name-1": RemoteProtocolError}
+
+
+def test_a_machine_that_does_not_hold_the_key_is_named() -> None:
+    surveyed = Far({ONE.machine_id: told(A)}, key=new_workspace_key()).surveyor.ask([ONE])
+    assert silent(surveyed) == {"name-1": SealRefused}
+
+
+def test_the_end_of_the_connection_is_raised() -> None:
+    def leave(_: Message) -> None:
+        far.served.connection.close("the relay went")
+
+    far = Far({ONE.machine_id: leave})
+    with pytest.raises(ConnectionClosed, match="the relay went"):
+        far.surveyor.ask([ONE])
+
+
+def test_a_key_that_is_revoked_meanwhile_is_said() -> None:
+    def revoke(_: Message) -> None:
+        far.served.send(CONNECTION_STREAM, Closed("key-refused", "it was revoked"))
+
+    far = Far({ONE.machine_id: revoke})
+    with pytest.raises(KeyRefused, match="revoked"):
+        far.surveyor.ask([ONE])
+
+
+def test_a_ping_is_answered() -> None:
+    def ping(_: Message) -> Message:
+        far.served.connection.send(encode_frame(FrameKind.PING, CONNECTION_STREAM, b"relay"))
+        return Sessions()
+
+    far = Far({ONE.machine_id: ping})
+    far.surveyor.ask([ONE])
+    far.link.open(ONE, KEY.role.attaches_as, KEY, DEVICE)  # the pong was before that
+    assert [frame.payload for frame in far.frames if frame.kind == FrameKind.PONG] == [b"relay"]
+
+
+# -- which one is meant ------------------------------------------------------------------------------------
+
+
+BUSY, IDLE, GONE = machine(1, A), machine(2), machine(3, C, online=False)
+
+
+@pytest.fixture(name="far")
+def two_machines() -> Iterator[Far]:
+    """One machine that has sessions as the relay knows, one that just got one, one that is offline."""
+    made = Far({BUSY.machine_id: told(A, B), IDLE.machine_id: told(C)})
+    yield made
+    made.link.close()
+
+
+@pytest.mark.parametrize(("wanted", "session_id"), [("aaaa", A), ("aab", B), (B, B), ("AAAA", A), (A.upper(), A)])
+def test_a_session_is_located_by_the_beginning_of_its_id(far: Far, wanted: str, session_id: str) -> None:
+    located = far.surveyor.locate(wanted, [IDLE, BUSY, GONE])
+    assert (located.machine, located.session_id, located.silent) == (BUSY, session_id, ())
+    assert IDLE.machine_id not in far.opened
+
+
+def test_a_whole_id_that_the_relay_knows_needs_no_question(far: Far) -> None:
+    assert far.surveyor.locate(A, [IDLE, BUSY, GONE]).machine == BUSY
+    assert far.opened == []
+
+
+def test_a_session_that_the_relay_does_not_know_of_yet_is_found_all_the_same(far: Far) -> None:
+    assert far.surveyor.locate("cc", [IDLE, BUSY, GONE]).machine == IDLE
+    assert far.opened == [BUSY.machine_id, IDLE.machine_id]
+
+
+def test_what_begins_several_ids_is_ambiguous_and_says_which(far: Far) -> None:
+    with pytest.raises(AmbiguousSession) as raised:
+        far.surveyor.locate("aa", [IDLE, BUSY])
+    assert raised.value.exit_status == 3
+    assert raised.value.next_step.splitlines() == [
+        "type more characters: cmdop session list shows them",
+        f"  {A}  name-1  anna  vim",
+        f"  {B}  name-1  anna  vim",
+    ]
+    assert raised.value.details["sessions"] == [{"session_id": one, "machine_id": BUSY.machine_id} for one in (A, B)]
+
+
+@pytest.mark.parametrize("wanted", ["ffff", "", "nonsense", "a" * 17])
+def test_what_begins_no_id_is_gone(far: Far, wanted: str) -> None:
+    with pytest.raises(SessionGone) as raised:
+        far.surveyor.locate(wanted, [IDLE, BUSY, GONE])
+    assert raised.value.exit_status == 6
+    assert GONE.machine_id not in far.opened
+
+
+@pytest.mark.usefixtures("short")
+def test_a_session_is_not_said_to_be_gone_when_a_machine_did_not_answer(far: Far) -> None:
+    deaf = machine(7, "dddd000000000004")
+    with pytest.raises(TimedOut, match="the machine name-7"):
+        far.surveyor.locate("ffff", [BUSY, deaf])
+    located = far.surveyor.locate("aaaa", [BUSY, deaf])
+    assert located.session_id == A
+    assert [one.machine for one in located.silent] == [deaf]
+
+
+def test_candidates_cannot_act_on_the_terminal() -> None:
+    nasty = machine(1)
+    records = [SessionRecord(one, "\x1b[31m", 1.0, 24, 80, command="\x07") for one in (A, B)]
+    with pytest.raises(AmbiguousSession) as raised:
+        one_session("aa", Survey([Found(nasty, one) for one in records], [Silent(nasty, TimedOut())]))
+    assert all(line.isprintable() for line in raised.value.next_step.splitlines())
