@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Attach many times in a row, and look what is left behind in relay and agent.
+"""Attach many times in a row, and look what is left behind in relay, agent and session host.
 
   attaches.py [COUNT]
 
 Each attach opens a shell of its own, types `exit` and waits for the session's end. The
-threads, descriptors, children and resident memory of both processes are counted after
+threads, descriptors, children and resident memory of these processes are counted after
 the first ten and after the last one; exit 1 when any but the memory has grown.
 """
 
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from cmdop.agent.daemon import status
 from cmdop.auth.device import device_key
 from cmdop.cli.demo import MACHINE, LocalStack, local_stack
 from cmdop.cli.progress import Silent
@@ -45,6 +46,11 @@ def held(pid: int) -> Held:
     return Held(int(status["Threads"]), descriptors, children, int(status["VmRSS"].split()[0]))
 
 
+def pids(stack: LocalStack, home: Home) -> dict[str, int]:
+    """The processes behind an attach, by name."""
+    return {"relay": stack.relay_pid, "agent": stack.agent_pid, "host": status(home)["host_pid"]}
+
+
 def attach_once(stack: LocalStack, device: bytes) -> None:
     wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "xterm"), new=True, command=("sh", "-c", "echo here"))
     output, ended = collect(join_session(stack.credential, device, wanted, Silent()))
@@ -52,11 +58,11 @@ def attach_once(stack: LocalStack, device: bytes) -> None:
         raise SystemExit(f"an attach went wrong: {output!r} {ended}")
 
 
-def settled(stack: LocalStack, at_most: list[Held] | None) -> list[Held]:
-    """What both hold, once it is no more than `at_most`, or when time is up."""
+def settled(processes: dict[str, int], at_most: list[Held] | None) -> list[Held]:
+    """What they hold, once it is no more than `at_most`, or when time is up."""
     until = time.monotonic() + SETTLE_SECONDS
     while True:
-        now = [held(stack.relay_pid), held(stack.agent_pid)]
+        now = [held(pid) for pid in processes.values()]
         if at_most is None or time.monotonic() > until or not grown(at_most, now):
             return now
         time.sleep(0.1)
@@ -70,17 +76,18 @@ def grown(before: list[Held], after: list[Held]) -> bool:
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory(prefix="cmdop-attaches-") as folder, local_stack(Home(Path(folder))) as stack:
-        device = device_key(Home(Path(folder)))
+        home = Home(Path(folder))
+        device, processes = device_key(home), pids(stack, home)
         for _ in range(WARM_UP):
             attach_once(stack, device)
         time.sleep(1.0)
-        before = settled(stack, None)
+        before = settled(processes, None)
         began = time.monotonic()
         for _ in range(count):
             attach_once(stack, device)
         seconds = time.monotonic() - began
-        after = settled(stack, before)
-        for name, was, now in zip(("relay", "agent"), before, after, strict=True):
+        after = settled(processes, before)
+        for name, was, now in zip(processes, before, after, strict=True):
             print(f"{name}: {was} -> {now}")
         print(f"{count} attaches, {seconds / count * 1000:.1f} ms each")
         return 1 if grown(before, after) else 0

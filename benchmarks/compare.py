@@ -21,6 +21,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from attaches import pids
+
 from cmdop.cli.demo import MACHINE, local_stack
 from cmdop.home import Home
 
@@ -59,13 +61,14 @@ def main() -> int:
     options = parser.parse_args(ours)
     folder = Path(tempfile.mkdtemp(prefix="cmdop-bench-"))
     try:
-        with local_stack(Home(folder / "home")) as stack:
+        home = Home(folder / "home")
+        with local_stack(home) as stack:
             server = stack.credential.server
             proxy = None
             if options.delay_ms:
                 proxy, server = _delay(options.bench, server, options.delay_ms)
             try:
-                return _measure(options, theirs, folder, server, (stack.relay_pid, stack.agent_pid))
+                return _measure(options, theirs, folder, server, list(pids(stack, home).values()))
             finally:
                 if proxy is not None:
                     proxy.terminate()
@@ -74,7 +77,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure(options: argparse.Namespace, theirs: list[str], folder: Path, server: str, pids: tuple[int, int]) -> int:
+def _measure(options: argparse.Namespace, theirs: list[str], folder: Path, server: str, pids: list[int]) -> int:
     cmdop = Path(sys.executable).with_name("cmdop")
     client = [
         "env",
@@ -97,7 +100,7 @@ def _measure(options: argparse.Namespace, theirs: list[str], folder: Path, serve
         "--first",
         "--",
         "--also-pid",
-        f"cmdop::{pids[0]},{pids[1]}",
+        f"cmdop::{','.join(map(str, pids))}",
         "--json-out",
         str(folder / "measured.json"),
         *theirs,

@@ -49,6 +49,8 @@ class AgentUplink:
         self._streams: dict[int, AgentStream] = {}
         """Only the reader's thread adds to it; others make single look-ups, pops and copies."""
         self._heard_at = time.monotonic()
+        self.used = False
+        """Whether a client was served."""
         self.turn = 0
         """Only the connection's writer counts it up."""
         # Guards the two below; told of every change.
@@ -107,6 +109,7 @@ class AgentUplink:
         if len(self._streams) >= STREAMS_PER_CONNECTION_MAX:
             self.close_stream(stream_id, "session-refused", "too many clients are connected to this machine")
             return
+        self.used = True
         self._streams[stream_id] = self._open_stream(stream_id, message, self)
 
     # -- what streams need ------------------------------------------------------------------
