@@ -10,7 +10,7 @@ import msgspec
 
 from cmdop.auth.keys import Role
 from cmdop.errors import SealRefused
-from cmdop.limits import PROTOCOL_VERSION, WINDOW_MAX_BYTES
+from cmdop.limits import DATA_MAX_BYTES, GRACE_SECONDS, PROTOCOL_VERSION, WINDOW_MAX_BYTES
 from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.session.typed import TypedIn
 from cmdop.winsize import Winsize
@@ -31,6 +31,7 @@ from cmdop.wire.session_messages import (
     SESSION_MESSAGES,
     AuthSuccess,
     Detach,
+    Ended,
     Ready,
     Refused,
     Register,
@@ -69,9 +70,31 @@ class Script:
     refused: Refused | None = None
     """Instead of Ready."""
     output_offset: int = 0
+    kept_seconds: float = GRACE_SECONDS
     notice: str = ""
     answers_pings: bool = True
     acknowledges: bool = True
+    screen: bytes = b"\x1b[H\x1b[2Jdrawn anew"
+    """What a replay draws when a client that comes back wants its screen drawn anew."""
+    forgets_output: bool = False
+    """The ring no longer reaches back to where clients that come back are."""
+
+
+class Session:
+    """What outlives a connection: all output with its offset, and what was typed."""
+
+    def __init__(self, offset: int) -> None:
+        self.first_offset = offset
+        self.output = bytearray()
+        self.typed = TypedIn()
+        self.ended: Ended | None = None
+
+    @property
+    def end_offset(self) -> int:
+        return self.first_offset + len(self.output)
+
+    def since(self, offset: int) -> bytes:
+        return bytes(self.output[offset - self.first_offset :])
 
 
 class Talk:
@@ -81,13 +104,13 @@ class Talk:
         self._relay, self.socket = relay, connection
         self._change = relay.change
         self.offset = relay.script.output_offset
+        """Of the next byte to send on this connection."""
         self.backlog: list[bytes] = []
         self.reading = threading.Event()
         self.reading.set()
         self._handshake: Handshake | None = None
         self._channel: Channel | None = None
         self._stream = 0
-        self._typed = TypedIn()
 
     def run(self) -> None:
         script = self._relay.script
@@ -167,9 +190,10 @@ class Talk:
         relay = self._relay
         relay.records.append(record)
         if record.kind == RecordKind.INPUT:
-            fresh = self._typed.receive(record.offset, record.payload)
+            typed = relay.session.typed
+            fresh = typed.receive(record.offset, record.payload)
             relay.typed += fresh
-            ack = self._typed.took(len(fresh))
+            ack = typed.took(len(fresh))
             if ack is not None and relay.script.acknowledges:
                 self.record(RecordKind.ACK, ack, b"")
         elif record.kind == RecordKind.CREDIT:
@@ -198,24 +222,55 @@ class Talk:
             self.control(script.refused)
             self.relay_message(Closed(script.refused.code))
             return True
-        relay.registered = message
+        if not message.resume:
+            relay.session = Session(script.output_offset)
+        redraw = message.redraw or (message.resume and script.forgets_output)
+        self.offset = message.output_offset if message.resume else script.output_offset
+        if redraw:
+            self.offset = relay.session.end_offset
         relay.sizes.append(Winsize(message.rows, message.cols))
         relay.granted = self.offset + message.window_bytes
         relay.talk = self
-        self.control(AuthSuccess("token", 60.0))
-        self.control(Ready(SESSION_ID, self.offset, 0, created=True, operator="ann", notice=script.notice))
+        self.control(AuthSuccess(f"token {len(relay.registrations)}", 60.0))
+        created = not message.resume
+        self.control(
+            Ready(
+                SESSION_ID,
+                self.offset,
+                relay.session.typed.taken,
+                created=created,
+                operator="ann",
+                notice=script.notice,
+                kept_seconds=script.kept_seconds,
+            )
+        )
+        if redraw:
+            self.record(RecordKind.FLUSH, self.offset, b"")
+            self.record(RecordKind.REPLAY, self.offset, script.screen)
+        self.backlog = [missed] if (missed := relay.session.since(self.offset)) else []
+        self.pump()
+        relay.registered = message
+        relay.registrations.append(message)
+        if relay.session.ended is not None:
+            self.end(relay.session.ended)
         return True
 
     # -- what goes; the condition is held ------------------------------------------------------------
 
     def say(self, data: bytes, sizes: int) -> None:
+        self._relay.session.output += data
         self.backlog += [data[at : at + sizes] for at in range(0, len(data), sizes)]
         self.pump()
+
+    def end(self, ended: Ended) -> None:
+        self._relay.session.ended = ended
+        self.control(ended)
+        self.relay_message(Closed())
 
     def pump(self) -> None:
         """Send as much of the backlog as credit allows."""
         while self.backlog and self._relay.granted > self.offset:
-            room = self._relay.granted - self.offset
+            room = min(self._relay.granted - self.offset, DATA_MAX_BYTES)
             piece, rest = self.backlog[0][:room], self.backlog[0][room:]
             self.backlog[:1] = [rest] if rest else []
             self.record(RecordKind.OUTPUT, self.offset, piece)

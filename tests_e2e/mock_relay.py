@@ -29,7 +29,7 @@ from cmdop.wire.session_messages import (
     Ended,
     Register,
 )
-from tests_e2e.mock_machine import Script, Talk
+from tests_e2e.mock_machine import Script, Session, Talk
 from tests_e2e.mock_socket import MockSocket
 from tests_e2e.timing import STEP_SECONDS
 
@@ -42,7 +42,8 @@ class MockRelay:
         self.admin_key = new_workspace_key()
         self.key: ApiKey = self.admin_key.for_role(Role.OPERATOR, new_key_id(), new_relay_half())
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"ws://127.0.0.1:{self._server.getsockname()[1]}"
+        self._address: tuple[str, int] = self._server.getsockname()
+        self.url = f"ws://127.0.0.1:{self._address[1]}"
         # Guards everything below; told of every change.
         self.change = threading.Condition()
         self.connections = 0
@@ -52,6 +53,9 @@ class MockRelay:
         self.hello: Hello | None = None
         self.opened: Open | None = None
         self.registered: Register | None = None
+        self.registrations: list[Register] = []
+        """All of them, of every connection."""
+        self.session = Session(0)
         self.typed = b""
         self.sizes: list[Winsize] = []
         self.granted = 0
@@ -60,8 +64,7 @@ class MockRelay:
         self.talk: Talk | None = None
         self._threads: list[threading.Thread] = []
         self._sockets: list[MockSocket] = []
-        self._acceptor = threading.Thread(target=self._accept, name="mock accept", daemon=True)
-        self._acceptor.start()
+        self._listen()
 
     # -- waiting for something named ------------------------------------------------------
 
@@ -84,6 +87,12 @@ class MockRelay:
         self.wait_for("Register", lambda: self.registered is not None, timeout_seconds)
         assert self.registered is not None
         return self.registered
+
+    def wait_resumed(self, times: int = 1, timeout_seconds: float = STEP_SECONDS) -> Register:
+        """Until a client came back so often; how it did."""
+        self.wait_for(f"resume {times}", lambda: len(self.registrations) > times, timeout_seconds)
+        assert self.registrations[times].resume
+        return self.registrations[times]
 
     def wait_typed(self, data: bytes, timeout_seconds: float = STEP_SECONDS) -> None:
         """Until exactly these bytes were typed since the beginning."""
@@ -123,9 +132,7 @@ class MockRelay:
     def end(self, exit_status: int = 0, signal: int = 0) -> None:
         """The shell ended."""
         with self.change:
-            talk = self._talking
-            talk.control(Ended(exit_status, signal, talk.offset))
-            talk.relay_message(Closed())
+            self._talking.end(Ended(exit_status, signal, self.session.end_offset))
 
     def send_message(self, message: Message) -> None:
         """Any session message."""
@@ -165,11 +172,29 @@ class MockRelay:
         """Reset the connection."""
         self._talking.socket.cut()
 
-    def close(self) -> None:
-        """Stop listening and hang up on everybody. Twice is quiet."""
+    def go_down(self) -> None:
+        """As a relay whose machine lost its power: every connection is reset, and new ones refused."""
+        self._deafen()
+        for connection in self._sockets:
+            connection.cut()
+
+    def come_up(self) -> None:
+        """At the same address as before."""
+        self._server = socket.create_server(self._address)
+        self._listen()
+
+    def _listen(self) -> None:
+        self._acceptor = threading.Thread(target=self._accept, args=(self._server,), name="mock accept", daemon=True)
+        self._acceptor.start()
+
+    def _deafen(self) -> None:
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
+
+    def close(self) -> None:
+        """Stop listening and hang up on everybody. Twice is quiet."""
+        self._deafen()
         for connection in self._sockets:
             connection.close()
         if self.talk is not None:
@@ -185,10 +210,10 @@ class MockRelay:
         assert self.talk is not None, "no client is attached"
         return self.talk
 
-    def _accept(self) -> None:
+    def _accept(self, server: socket.socket) -> None:
         while True:
             try:
-                sock, _ = self._server.accept()
+                sock, _ = server.accept()
             except OSError:
                 return
             connection = MockSocket(sock)

@@ -11,7 +11,8 @@ import pytest
 
 from tests_e2e.conftest import User, as_operator, shell
 from tests_e2e.stack import Stack
-from tests_e2e.timing import START_SECONDS
+from tests_e2e.terminal import Job
+from tests_e2e.timing import GIVE_UP_SECONDS, START_SECONDS
 
 
 @pytest.fixture
@@ -32,12 +33,12 @@ def said(user: User, status: int, host: str, *more: str) -> bytes:
 
 def test_a_window_that_was_resized_while_connecting_has_its_size_in_the_session(user: User, own_stack: Stack) -> None:
     as_operator(user, own_stack)
-    agent = own_stack.agents["alpha"].process.pid
-    os.kill(agent, signal.SIGSTOP)
+    host = own_stack.status("alpha")["host_pid"]
+    os.kill(host, signal.SIGSTOP)
     user.cmdop("connect", "--new", "alpha")
     user.terminal.expect_exact(b"dialing relay ...", START_SECONDS)
     user.terminal.resize(40, 120)
-    os.kill(agent, signal.SIGCONT)
+    os.kill(host, signal.SIGCONT)
     user.terminal.expect_exact(b"SIGINT\r\n", START_SECONDS)
     user.terminal.expect(rb"[$#] ")
     user.terminal.type(b"stty size\r")
@@ -163,35 +164,60 @@ def test_a_relay_that_is_down_is_said(user: User, own_stack: Stack) -> None:
     assert b"cmdop relay serve" in text
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-def test_a_relay_that_goes_during_an_attach_is_one_clear_line(
-    user: User, own_stack: Stack, number: signal.Signals
-) -> None:
-    as_operator(user, own_stack)
-    before = user.terminal.stty()
+def full_screen(user: User) -> Job:
+    """A shell in which something has taken the whole screen."""
     job = shell(user, "alpha")
     user.terminal.type(b"printf '\\033[?1049h\\033[?25lfull''screen'; sleep 1000\r")
     user.terminal.expect_exact(b"fullscreen")
-    assert own_stack.relay is not None
-    own_stack.relay.stop(number)
-    assert job.wait() == 4
+    return job
+
+
+def leave(user: User, job: Job, before: str) -> bytes:
+    """Ctrl-D leaves though nobody is there, and puts the terminal back; what was written last."""
+    user.terminal.type(b"\x04")
+    assert job.wait() == 0
     text = user.terminal.rest()
     assert user.terminal.stty() == before
     assert b"\x1b[?1049l" in text
     assert b"\x1b[?25h" in text
-    assert text.count(b"cmdop: ") == 1
-    assert b"cmdop: lost the relay " in text
-    assert b"cmdop connect alpha" in text.split(b"cmdop: ")[1]
+    return text
 
 
-def test_an_agent_that_is_killed_during_an_attach_is_said(user: User, own_stack: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+def test_a_relay_that_goes_during_an_attach_is_one_line_and_the_user_may_leave(
+    user: User, own_stack: Stack, number: signal.Signals
+) -> None:
     as_operator(user, own_stack)
     before = user.terminal.stty()
-    job = shell(user, "alpha")
+    job = full_screen(user)
+    assert own_stack.relay is not None
+    own_stack.relay.stop(number)
+    user.terminal.expect_exact("[connect] link you↔relay is down — redialling; ".encode())
+    user.terminal.expect_exact(b" s, Ctrl-D leaves\r\n")
+    text = leave(user, job, before)
+    assert b"[connect] link" not in text
+    assert b"cmdop connect alpha" in text
+
+
+def test_a_relay_that_comes_back_is_as_if_it_had_never_gone(user: User, own_stack: Stack) -> None:
+    as_operator(user, own_stack)
+    shell(user, "alpha")
+    assert own_stack.relay is not None
+    own_stack.relay.stop(signal.SIGKILL)
+    user.terminal.type(b"echo typed mean''while\r")
+    own_stack.start_relay(own_stack.url.removeprefix("ws://"))
+    user.terminal.expect_exact(b"typed meanwhile", GIVE_UP_SECONDS)
+
+
+def test_an_agent_that_is_killed_during_an_attach_is_one_line_and_the_user_may_leave(
+    user: User, own_stack: Stack
+) -> None:
+    as_operator(user, own_stack)
+    before = user.terminal.stty()
+    job = full_screen(user)
     own_stack.agents["alpha"].stop(signal.SIGKILL)
-    assert job.wait() == 4
-    assert b"is offline" in user.terminal.rest()
-    assert user.terminal.stty() == before
+    user.terminal.expect_exact("[connect] link relay↔machine is down — redialling; ".encode())
+    leave(user, job, before)
 
 
 def test_agents_come_back_to_a_relay_that_was_restarted(user: User, own_stack: Stack) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import click
 
 from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.options import api_key_option, home, json_option, server_option
-from cmdop.cli.progress import Banner, raw_line_end, say
 from cmdop.errors import HostMissing, NotATerminal, UsageError
 from cmdop.home import Home
 
@@ -34,6 +32,8 @@ class ConnectOptions:
     insecure: bool = False
     outlives: bool = True
     """Whether a session that is left is kept for a while."""
+    takeover: bool = False
+    replay: str = "all"
 
 
 class HostOrVerb(click.Group):
@@ -95,6 +95,13 @@ class HostOrVerb(click.Group):
 @click.option("--new", is_flag=True, help="Open a new session, though one is there.")
 @click.option("--session", metavar="ID", default="", help="Join this session; a unique prefix will do.")
 @click.option("--read-only", is_flag=True, help="Only watch: the machine takes no input from here.")
+@click.option("--takeover", is_flag=True, help="Detach everybody else from the session.")
+@click.option(
+    "--replay",
+    type=click.Choice(["all", "screen", "none"]),
+    default="all",
+    help="What to show of a session that was there before: with its scrollback (all), its screen, or nothing.",
+)
 @click.option("--detach-keys", metavar="KEYS", help="What leaves instead of ctrl-d, e.g. ctrl-p,ctrl-q.")
 @click.option("--no-interactive", "-q", is_flag=True, help="Never ask: fail when something is missing.")
 @click.option("--insecure", is_flag=True, help="Allow ws:// over a network.")
@@ -111,6 +118,8 @@ def connect(
     new: bool,
     session: str,
     read_only: bool,
+    takeover: bool,
+    replay: str,
     detach_keys: str | None,
     no_interactive: bool,
     insecure: bool,
@@ -144,6 +153,8 @@ def connect(
         read_only,
         detach_keys,
         insecure,
+        takeover=takeover,
+        replay=replay,
     )
     if list_machines and options.host is not None:
         raise UsageError(reason="--list shows all machines; it takes no HOST")
@@ -165,63 +176,6 @@ def attach(options: ConnectOptions) -> int:
 
 def attach_with(options: ConnectOptions, credential: Credential, where: Home) -> int:
     """Attach to a session and say how it ended; the exit status."""
-    from cmdop.auth.device import device_key
-    from cmdop.cli.runtime import settle
-    from cmdop.client.attach import Attach
-    from cmdop.client.connect import TerminalAbout, Wanted, join_session
-    from cmdop.client.keys import KeyMachine, parse_detach_keys
-    from cmdop.terminal.factory import open_terminal
+    from cmdop.cli.attach import attach_to
 
-    assert options.host is not None
-    leaving = parse_detach_keys(options.detach_keys) if options.detach_keys else None
-    device = device_key(where)
-    terminal = open_terminal()
-    try:
-        about = TerminalAbout(terminal.size(), os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""), _locale())
-        wanted = Wanted(
-            options.host,
-            about,
-            session=options.session,
-            new=options.new,
-            read_only=options.read_only,
-            insecure=options.insecure,
-        )
-        joined = join_session(credential, device, wanted, Banner())
-        if joined.ready.notice:
-            say(f"[connect] {joined.ready.notice}")
-        keys = options.detach_keys or "Ctrl-D"
-        banner = f"[connect] attached — {keys} to disconnect, Ctrl-C forwards as SIGINT"
-        machine = KeyMachine(leaving) if leaving is not None else KeyMachine()
-        settle()
-        attached = Attach(joined.stream, joined.ready, terminal, machine, options.read_only, about.winsize)
-        outcome = attached.run(lambda: say(banner, end=raw_line_end()))
-        if terminal.is_tty and not attached.at_line_start:
-            say("")
-    finally:
-        terminal.close()
-    return _report(outcome, options)
-
-
-def _report(outcome: object, options: ConnectOptions) -> int:
-    """Say how the attach ended; the exit status."""
-    from cmdop.client.outcome import Detached, Failed, Killed, SessionEnded
-    from cmdop.limits import GRACE_SECONDS
-
-    if isinstance(outcome, SessionEnded):
-        say(f"[connect] session ended (exit {outcome.status})")
-        return outcome.status
-    if isinstance(outcome, Detached):
-        kept = f" — the session is kept for {GRACE_SECONDS:.0f} s: cmdop connect {options.host}"
-        say("[connect] detached" + (kept if options.outlives else ""))
-        return 0
-    if isinstance(outcome, Killed):
-        return 128 + outcome.signal
-    assert isinstance(outcome, Failed)
-    say("[connect] disconnected")
-    outcome.error.details["host"] = options.host  # as it was typed
-    raise outcome.error
-
-
-def _locale() -> str:
-    """The user's character locale, by POSIX's order of precedence (XBD §8.2)."""
-    return next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "")
+    return attach_to(options, credential, where)

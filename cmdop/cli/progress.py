@@ -14,16 +14,20 @@ _PATIENCE_SECONDS = 0.1
 """How long a word to the user may wait for a terminal that takes nothing."""
 
 
-class _Line:
-    detail = ""
+class Line:
+    """What a step came to: for people, and for programs."""
+
+    def __init__(self) -> None:
+        self.detail = ""
+        self.fields: dict[str, object] = {}
 
 
 class Banner:
     """Prints steps on stderr; a failed step ends its line with `failed`."""
 
     @contextmanager
-    def step(self, name: str) -> Iterator[_Line]:
-        line = _Line()
+    def step(self, name: str) -> Iterator[Line]:
+        line = Line()
         say(f"[connect] {name} ... ", end="")
         try:
             yield line
@@ -37,8 +41,8 @@ class Silent:
     """Tells nobody: for scripts."""
 
     @contextmanager
-    def step(self, name: str) -> Iterator[_Line]:
-        yield _Line()
+    def step(self, name: str) -> Iterator[Line]:
+        yield Line()
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -24,9 +24,10 @@ from cmdop.wire.session_messages import AuthSuccess, Ready, Refused, Register
 
 
 class Step(Protocol):
-    """One step under way; `detail` goes behind its `ok`."""
+    """One step under way: what it came to, for people (behind its `ok`) and for programs."""
 
     detail: str
+    fields: dict[str, object]
 
 
 class Progress(Protocol):
@@ -64,18 +65,40 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Joined:
-    """A session that is ready: its stream, what the machine said, and which machine."""
+    """A session that is ready: its stream, what the machine said, and which machine.
+
+    `token` stands for the client's admission when it comes back.
+    """
 
     stream: MachineStream
     ready: Ready
     machine: MachineRecord
+    token: str = field(default="", repr=False)
 
 
-def reach_relay(credential: Credential, insecure: bool = False, ca_file: Path | None = None) -> RelayLink:
-    """A connection to the credential's relay, with the machines of the workspace."""
+@dataclass(frozen=True)
+class Place:
+    """Where a client is that comes back, and what it wants (docs/protocol.md §8.5).
+
+    `window_bytes` is the credit from `output_offset` on. `redraw` asks for the screen, and
+    `history` for what was scrolled away before it joined as well.
+    """
+
+    output_offset: int
+    input_offset: int
+    window_bytes: int
+    redraw: bool
+    history: bool
+    winsize: Winsize
+
+
+def reach_relay(
+    credential: Credential, insecure: bool = False, ca_file: Path | None = None, want_machines: bool = True
+) -> RelayLink:
+    """A connection to the credential's relay, with the machines of the workspace if they are wanted."""
     key = credential.key
     to = Dialling(parse_server(credential.server), key.bearer, key.masked, insecure=insecure, ca_file=ca_file)
-    return connect_relay(to, want_machines=True)
+    return connect_relay(to, want_machines)
 
 
 def join_session(credential: Credential, device_key: bytes, wanted: Wanted, progress: Progress) -> Joined:
@@ -89,46 +112,102 @@ def join_session(credential: Credential, device_key: bytes, wanted: Wanted, prog
             link.close()
             raise
         step.detail = f"id {machine.machine_id[:4]}..., online {age_text(machine.heartbeat_age_seconds)}"
+        step.fields = {"machine_id": machine.machine_id, "hostname": machine.hostname, "name": machine.name}
     try:
-        with progress.step("dialing relay"):
-            role = Role.OBSERVER if wanted.read_only else credential.key.role.attaches_as
-            stream = link.open(machine, role, credential.key, device_key)
+        with progress.step("dialing relay") as step:
+            stream = _open(link, credential, device_key, machine, wanted)
+            step.fields = {"server": link.server}
         with progress.step("auth") as step:
-            ready = _enter(stream, wanted)
+            joined = _enter(stream, machine, _first(wanted), "")
+            ready = joined.ready
             step.detail = f"session {ready.session_id[:8]}"
+            step.fields = {
+                "session_id": ready.session_id,
+                "operator": ready.operator,
+                "created": ready.created,
+                "kept_seconds": ready.kept_seconds,
+            }
     except CmdopError:
         link.close()
         raise
-    return Joined(stream, ready, machine)
+    return joined
 
 
-def _enter(stream: MachineStream, wanted: Wanted) -> Ready:
+def resume_session(credential: Credential, device_key: bytes, wanted: Wanted, before: Joined, place: Place) -> Joined:
+    """Come back to the session of `before` over a new connection. Raises what the failing step raises."""
+    link = reach_relay(credential, wanted.insecure, wanted.ca_file, want_machines=False)
+    try:
+        stream = _open(link, credential, device_key, before.machine, wanted)
+        joined = _enter(stream, before.machine, _again(wanted, before, place), before.token)
+        if joined.ready.session_id != before.ready.session_id:
+            raise RemoteProtocolError(reason="another session than the one that was left")
+        return joined
+    except CmdopError:
+        link.close()
+        raise
+
+
+def _open(
+    link: RelayLink, credential: Credential, device_key: bytes, machine: MachineRecord, wanted: Wanted
+) -> MachineStream:
+    role = Role.OBSERVER if wanted.read_only else credential.key.role.attaches_as
+    return link.open(machine, role, credential.key, device_key)
+
+
+def _first(wanted: Wanted) -> Register:
     about = wanted.terminal
-    stream.send_control(
-        Register(
-            version=PROTOCOL_VERSION,
-            software=SOFTWARE,
-            client_id=wanted.client_id,
-            rows=about.winsize.rows,
-            cols=about.winsize.cols,
-            term=about.term,
-            colorterm=about.colorterm,
-            locale=about.locale,
-            session=wanted.session,
-            new=wanted.new,
-            read_only=wanted.read_only,
-            takeover=wanted.takeover,
-            replay=wanted.replay,
-            command=wanted.command,
-            window_bytes=WINDOW_MIN_BYTES,
-        )
+    return Register(
+        version=PROTOCOL_VERSION,
+        software=SOFTWARE,
+        client_id=wanted.client_id,
+        rows=about.winsize.rows,
+        cols=about.winsize.cols,
+        term=about.term,
+        colorterm=about.colorterm,
+        locale=about.locale,
+        session=wanted.session,
+        new=wanted.new,
+        read_only=wanted.read_only,
+        takeover=wanted.takeover,
+        replay=wanted.replay,
+        command=wanted.command,
+        window_bytes=WINDOW_MIN_BYTES,
     )
+
+
+def _again(wanted: Wanted, before: Joined, place: Place) -> Register:
+    return Register(
+        version=PROTOCOL_VERSION,
+        software=SOFTWARE,
+        client_id=wanted.client_id,
+        rows=place.winsize.rows,
+        cols=place.winsize.cols,
+        term=wanted.terminal.term,
+        colorterm=wanted.terminal.colorterm,
+        locale=wanted.terminal.locale,
+        session=before.ready.session_id,
+        read_only=wanted.read_only,
+        replay="all" if place.history and wanted.replay == "all" else "screen",
+        resume=True,
+        output_offset=place.output_offset,
+        input_offset=place.input_offset,
+        session_token=before.token,
+        window_bytes=place.window_bytes,
+        redraw=place.redraw,
+    )
+
+
+def _enter(stream: MachineStream, machine: MachineRecord, asked: Register, token: str) -> Joined:
+    """Register and wait for Ready; `token` is the one from before, if there was any."""
+    stream.send_control(asked)
     host = stream.about.host
     while True:
         message = stream.receive_control(f"the machine {host}")
         if isinstance(message, Ready):
-            return message
-        if isinstance(message, Refused):
+            return Joined(stream, message, machine, token)
+        if isinstance(message, AuthSuccess):
+            token = message.session_token
+        elif isinstance(message, Refused):
             raise from_peer(message.code, message.reason, host=host)
-        if not isinstance(message, AuthSuccess | Unknown):
+        elif not isinstance(message, Unknown):
             raise RemoteProtocolError(reason=f"{type(message).__name__} instead of Ready")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeVar
 
 from cmdop import __version__
@@ -50,8 +51,22 @@ M = TypeVar("M", bound=Message)
 SOFTWARE = f"cmdop {__version__}"
 
 
+class Leg(StrEnum):
+    """The two halves of the way to a machine, as the user reads them."""
+
+    YOU_RELAY = "you↔relay"
+    RELAY_MACHINE = "relay↔machine"
+
+
+def leg_of(error: CmdopError) -> Leg:
+    """Which leg is down, as far as what went wrong tells."""
+    if isinstance(error, MachineOffline):
+        return Leg.RELAY_MACHINE
+    return Leg(error.details.get("leg", Leg.YOU_RELAY))
+
+
 @contextmanager
-def _watchdog(connection: Connection, what: str, seconds: float) -> Iterator[None]:
+def _watchdog(connection: Connection, what: str, seconds: float, leg: Leg = Leg.YOU_RELAY) -> Iterator[None]:
     """Close the connection when the block takes too long. Raises TimedOut then."""
     barked = threading.Event()
 
@@ -67,7 +82,7 @@ def _watchdog(connection: Connection, what: str, seconds: float) -> Iterator[Non
         yield
     except ConnectionClosed as error:
         if barked.is_set():
-            raise TimedOut(what=what, seconds=seconds) from error
+            raise TimedOut(what=what, seconds=seconds, leg=leg) from error
         raise
     finally:
         timer.cancel()
@@ -94,20 +109,25 @@ class RelayLink:
             self.connection.send(_control(CONNECTION_STREAM, ListMachines()))
             return self._expect(Machines).machines
 
+    def next_stream_id(self) -> int:
+        """An id for a new stream; each is given once."""
+        stream_id, self._next_stream = self._next_stream, self._next_stream + 1
+        return stream_id
+
     def open(self, machine: MachineRecord, role: Role, key: ApiKey, static_key: bytes) -> MachineStream:
         """A sealed stream to a machine, after two of the handshake's three messages.
 
         Raises what the relay or the machine answered: MachineOffline, RoleTooLow and so on;
         SealRefused when the other end does not hold this workspace's keys.
         """
-        stream_id, self._next_stream = self._next_stream, self._next_stream + 1
+        stream_id = self.next_stream_id()
         psk = key.machine_psk(role, machine.machine_id)
         bound = prologue(machine.machine_id, role.value)
         handshake = Handshake(True, static_key, psk, bound, f"the machine {machine.name}")
         began = time.monotonic()
         self.connection.send(_control(stream_id, Open(machine.machine_id, role.value)))
         self.connection.send(encode_frame(FrameKind.SEALED, stream_id, handshake.write()))
-        with _watchdog(self.connection, f"the machine {machine.name}", OPEN_TIMEOUT_SECONDS):
+        with _watchdog(self.connection, f"the machine {machine.name}", OPEN_TIMEOUT_SECONDS, Leg.RELAY_MACHINE):
             reply = self._sealed_frame(stream_id, machine.name)
         round_trip_seconds = time.monotonic() - began
         handshake.read(reply)
@@ -126,7 +146,7 @@ class RelayLink:
             if frame.kind == FrameKind.CONTROL:
                 message = RELAY_MESSAGES.decode(frame.payload)
                 if isinstance(message, Closed) and frame.stream in (CONNECTION_STREAM, stream_id):
-                    raise closed_error(message, host)
+                    raise closed_error(message, host, frame.stream)
 
     def _expect(self, kind: type[M]) -> M:
         while True:
@@ -137,7 +157,7 @@ class RelayLink:
             if isinstance(message, kind):
                 return message
             if isinstance(message, Closed):
-                raise closed_error(message, "")
+                raise closed_error(message, "", CONNECTION_STREAM)
 
 
 @dataclass(frozen=True)
@@ -193,12 +213,12 @@ class MachineStream:
         elif frame.kind == FrameKind.CONTROL:
             message = RELAY_MESSAGES.decode(frame.payload)
             if isinstance(message, Closed) and frame.stream in (CONNECTION_STREAM, self.about.stream_id):
-                raise closed_error(message, self.about.host)
+                raise closed_error(message, self.about.host, frame.stream)
         return None
 
     def receive_control(self, what: str) -> Message:
         """The next session message, within a timeout; other records are not expected yet."""
-        with _watchdog(self.connection, what, AUTH_TIMEOUT_SECONDS):
+        with _watchdog(self.connection, what, AUTH_TIMEOUT_SECONDS, Leg.RELAY_MACHINE):
             while True:
                 record = self.receive()
                 if record is not None and record.kind == RecordKind.CONTROL:
@@ -218,14 +238,16 @@ def connect_relay(to: Dialling, want_machines: bool) -> RelayLink:
         raise
 
 
-def closed_error(message: Closed, host: str) -> CmdopError:
-    """What a Closed means to the user."""
+def closed_error(message: Closed, host: str, stream: int) -> CmdopError:
+    """What a Closed means to the user; on stream 0 it is our own connection that ends."""
     if message.code == MachineOffline.code:
         return MachineOffline(name=host, last_heard=message.reason)
     if message.code == KeyRefused.code:
         return from_peer(message.code, f"the relay refused this key: {message.reason}")
     code = "" if message.code == ConnectionClosed.code else message.code
-    return from_peer(code, message.reason or ("" if code else "the other end closed it"), host=host, needed="operator")
+    leg = Leg.YOU_RELAY if stream == CONNECTION_STREAM else Leg.RELAY_MACHINE
+    said = message.reason or ("" if code else "the other end closed it")
+    return from_peer(code, said, host=host, needed="operator", leg=leg)
 
 
 def _control(stream: int, message: Message) -> bytes:

@@ -43,6 +43,10 @@ class Register(Message, frozen=True):
     command: Command = ()
     redraw: bool = False
 
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "session_token")
+        return f"Register({', '.join(f'{name}={value!r}' for name, value in shown)}, session_token=...)"
+
 
 class AuthChallenge(Message, frozen=True):
     """The machine asks for a password; `tries_left` before it hangs up."""
@@ -58,18 +62,12 @@ class AuthResponse(Message, frozen=True):
     method: Name
     password: Text = ""
 
-    def __repr__(self) -> str:
-        return f"AuthResponse(method={self.method!r}, password=...)"
-
 
 class AuthSuccess(Message, frozen=True):
     """The client is let in; the token spares later calls the question."""
 
     session_token: Name
     ttl_seconds: Seconds
-
-    def __repr__(self) -> str:
-        return f"AuthSuccess(session_token=..., ttl_seconds={self.ttl_seconds!r})"
 
 
 class Ready(Message, frozen=True):

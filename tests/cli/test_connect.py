@@ -17,10 +17,13 @@ from cmdop.auth.credentials import Given
 from cmdop.auth.keys import Role
 from cmdop.cli import connect as connect_module
 from cmdop.cli.connect import SUBCOMMANDS, ConnectOptions
+from cmdop.cli.options import user_locale
 from cmdop.cli.root import run
 from cmdop.home import Home
 from cmdop.store.sqlite import SqliteStore
 from cmdop.terminal import factory
+from cmdop.transport.connection import Connection
+from cmdop.transport.dial import Dialling
 from cmdop.transport.memory import MemoryConnection
 from tests.client.fake_terminal import FakeTerminal
 from tests.network import Network, RunningAgent, wire_up
@@ -100,6 +103,9 @@ def test_every_option_goes_where_it_belongs(asked: Asked) -> None:
         no_interactive=True,
     )
     assert asked.by("prod", "--json").no_interactive
+    assert asked.by("prod", "--takeover", "--replay", "screen") == ConnectOptions(
+        "prod", Given(), takeover=True, replay="screen"
+    )
 
 
 def test_a_host_that_bears_a_verb_s_name_has_an_option_of_its_own(asked: Asked) -> None:
@@ -159,6 +165,7 @@ def test_whatever_stands_where_the_host_is_the_host(
         (["--session"], "Option '--session' requires an argument."),
         (["prod", "--nonsense"], "No such option"),
         (["--nonsense", "prod"], "No such option"),
+        (["prod", "--replay", "some"], "Invalid value for '--replay'"),
         (["prod", "--list"], "--list shows all machines; it takes no HOST"),
         (["key", "nonsense"], "No such command 'nonsense'."),
     ],
@@ -306,10 +313,8 @@ def test_what_fails_is_said_after_its_step_and_has_its_status(
     assert terminal.log == []
 
 
-def test_a_relay_that_is_lost_is_said_with_how_to_come_back(
-    network: Network, agent: RunningAgent, terminal: FakeTerminal, capsys: Said
-) -> None:
-    terminal.press(b"echo lost\n")
+def cut_once_typed(network: Network, terminal: FakeTerminal) -> threading.Thread:
+    """Break the client's connection off once everything was typed that there was to type."""
 
     def cut() -> None:
         terminal.until_raw()
@@ -321,12 +326,78 @@ def test_a_relay_that_is_lost_is_said_with_how_to_come_back(
 
     cutting = threading.Thread(target=cut, daemon=True)
     cutting.start()
+    return cutting
+
+
+def test_a_connection_that_is_lost_ends_nothing_and_says_nothing(
+    network: Network, agent: RunningAgent, terminal: FakeTerminal, capsys: Said
+) -> None:
+    def go_on() -> None:
+        network.until_dialled(3)  # the agent, we, and we again
+        terminal.press(b"stty -echo; echo st''ill here; exit 3\n")
+
+    cut_once_typed(network, terminal)
+    going_on = threading.Thread(target=go_on, daemon=True)
+    going_on.start()
+    assert run(["connect", "prod"]) == 3
+    assert b"still here" in bytes(terminal.output.shown)
+    assert [line for line in banner(capsys) if "link" in line] == []
+
+
+def test_where_nobody_sits_a_relay_that_stays_away_is_said_with_how_to_come_back(
+    network: Network,
+    agent: RunningAgent,
+    terminal: FakeTerminal,
+    capsys: Said,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cmdop.client.outage.LINK_TELL_SECONDS", 0.05)
+    monkeypatch.setattr("cmdop.client.outage.IDLE_MAX_SECONDS", 0.1)
+    dial = network.dial
+
+    def dial_once(to: Dialling) -> Connection:
+        connection = dial(to)
+        network.down = True
+        return connection
+
+    monkeypatch.setattr("cmdop.client.link.dial", dial_once)
+    cut_once_typed(network, terminal)
     assert run(["connect", "prod"]) == 4
-    cutting.join(10.0)
     lines = banner(capsys)
+    assert "[connect] link you↔relay is down — redialling; the session is kept for 0 s" in lines
     assert "[connect] disconnected" in lines
-    assert any("the network is gone" in line for line in lines)
+    assert any(line.startswith("cmdop: lost the relay ") for line in lines)
     assert any("cmdop connect prod" in line for line in lines)
+
+
+def test_in_json_every_event_is_a_line_on_stderr_and_nothing_else_is_there(
+    network: Network, agent: RunningAgent, terminal: FakeTerminal, capsys: Said
+) -> None:
+    def go_on() -> None:
+        network.until_dialled(3)
+        terminal.press(b"\x04")
+
+    cut_once_typed(network, terminal)
+    going_on = threading.Thread(target=go_on, daemon=True)
+    going_on.start()
+    assert run(["connect", "prod", "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    kinds = [event["event"] for event in events if event["event"] not in ("notice", "resumed")]
+    assert kinds == ["resolved", "dialing", "auth", "attached", "link_lost", "detached"]
+    resolved, auth = events[0], events[2]
+    assert resolved["machine_id"] == agent.service.status()["machine_id"]
+    assert (resolved["host"], resolved["name"]) == ("prod", "prod")
+    assert set(auth) == {"event", "host", "session_id", "operator", "created", "kept_seconds"}
+
+
+def test_in_json_an_error_is_an_event_too(
+    network: Network, agent: RunningAgent, terminal: FakeTerminal, capsys: Said
+) -> None:
+    assert run(["connect", "prod", "--session", "0123", "--json"]) == 6
+    said = capsys.readouterr()
+    events = [json.loads(line) for line in said.err.splitlines()]
+    assert [event["event"] for event in events] == ["resolved", "dialing", "error"]
+    assert events[-1]["code"] == json.loads(said.out)["error"]["code"] == "session-gone"
 
 
 def test_a_signal_is_its_status(network: Network, agent: RunningAgent, terminal: FakeTerminal) -> None:
@@ -357,4 +428,4 @@ def test_the_locale_is_found_in_the_order_of_posix(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert connect_module._locale() == locale
+    assert user_locale() == locale

@@ -38,14 +38,16 @@ def channels() -> tuple[Channel, Channel]:
 class FarEnd:
     """A machine behind a relay, and `stream`, the client's end of the stream to it.
 
-    What the client sends is taken on a thread of its own, unless `deaf`.
+    What the client sends is taken on a thread of its own, unless `deaf`. `typed` is what
+    came over this stream, from `typed_from` on.
     """
 
-    def __init__(self, deaf: bool = False) -> None:
+    def __init__(self, deaf: bool = False, typed_from: int = 0) -> None:
         ours, theirs = channels()
         self.client_connection, self.connection = memory_pair()
         self.stream = MachineStream(self.client_connection, ours, StreamAbout(STREAM, "prod", b"m" * 32, 0.001))
         self.typed = bytearray()
+        self.typed_from = typed_from
         self.gap = ""
         self.credits: list[int] = []
         self.messages: list[Message] = []
@@ -80,8 +82,9 @@ class FarEnd:
 
     def _take(self, record: Record) -> None:
         if record.kind == RecordKind.INPUT:
-            if record.offset != len(self.typed):
-                self.gap = f"input at {record.offset} and not at {len(self.typed)}"
+            expected = self.typed_from + len(self.typed)
+            if record.offset != expected:
+                self.gap = f"input at {record.offset} and not at {expected}"
             self.typed += record.payload
         elif record.kind == RecordKind.CREDIT:
             self.credits.append(record.offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 from cmdop.auth.credentials import Credential
 from cmdop.auth.keys import ApiKey, Role
 from cmdop.client import connect as connect_module
-from cmdop.client.connect import Joined, TerminalAbout, Wanted, join_session, reach_relay
+from cmdop.client.connect import Joined, Place, TerminalAbout, Wanted, join_session, reach_relay, resume_session
 from cmdop.client.link import MachineStream
 from cmdop.client.run import collect
 from cmdop.errors import (
@@ -36,7 +37,7 @@ from cmdop.winsize import Winsize
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
 from cmdop.wire.relay_messages import MachineRecord
-from cmdop.wire.session_messages import AuthChallenge, Ended, Refused, Register
+from cmdop.wire.session_messages import AuthChallenge, AuthSuccess, Ended, Ready, Refused, Register
 from tests.client.far_end import READY, WELCOME_IN, FarEnd
 from tests.network import SERVER, Network, RunningAgent, wire_up
 
@@ -60,7 +61,9 @@ class Told:
         self.steps.append(f"{name} ok ({line.detail})" if line.detail else f"{name} ok")
 
     class Line:
-        detail = ""
+        def __init__(self) -> None:
+            self.detail = ""
+            self.fields: dict[str, object] = {}
 
 
 @pytest.fixture
@@ -216,6 +219,8 @@ def test_a_session_that_is_gone_is_said_at_the_last_step(network: Network, agent
 class ShortLink:
     """A link whose stream goes straight to a machine that the test plays."""
 
+    server = SERVER
+
     def __init__(self, far: FarEnd) -> None:
         self.far = far
         self.closed = False
@@ -236,7 +241,7 @@ MACHINE = MachineRecord("8f23a4b0-0000-4000-8000-000000000001", "prod-api-1", "p
 @pytest.fixture
 def short(network: Network, monkeypatch: pytest.MonkeyPatch) -> ShortLink:
     link = ShortLink(FarEnd())
-    monkeypatch.setattr(connect_module, "reach_relay", lambda *_: link)
+    monkeypatch.setattr(connect_module, "reach_relay", lambda *_, **__: link)
     return link
 
 
@@ -251,6 +256,68 @@ def test_what_is_asked_for_is_in_the_first_message(network: Network, short: Shor
     assert (asked.new, asked.read_only, asked.command) == (True, True, ("ls", "-l"))
     assert asked.window_bytes == WINDOW_MIN_BYTES
     assert not short.closed
+
+
+def test_the_token_is_kept_and_never_shown(network: Network, short: ShortLink, told: Told) -> None:
+    short.far.say(AuthSuccess("a secret", 60.0))
+    short.far.say(READY)
+    joined = join(network, told)
+    assert joined.token == "a secret"
+    assert "a secret" not in repr(joined)
+
+
+PLACE = Place(5000, 300, 1000, True, False, Winsize(50, 100))
+
+
+def come_back(network: Network, before: Joined, place: Place = PLACE, **wanted: object) -> Joined:
+    asked = Wanted("prod", ABOUT, client_id="a" * 16, **wanted)  # type: ignore[arg-type]
+    return resume_session(credential(network), b"d" * 32, asked, before, place)
+
+
+def test_who_comes_back_says_where_it_was_and_joins_nothing_else(network: Network, short: ShortLink) -> None:
+    short.far.say(AuthSuccess("token 2", 60.0))
+    short.far.say(READY)
+    before = Joined(short.far.stream, READY, MACHINE, "token 1")
+    joined = come_back(network, before, new=True, takeover=True, command=("ls",), session="abcd", read_only=True)
+    assert (joined.ready, joined.token, joined.machine) == (READY, "token 2", MACHINE)
+    (asked,) = short.far.until_said(Register)
+    assert (asked.resume, asked.redraw, asked.session, asked.session_token) == (True, True, READY.session_id, "token 1")
+    assert (asked.output_offset, asked.input_offset, asked.window_bytes) == (5000, 300, 1000)
+    assert (asked.client_id, asked.rows, asked.cols, asked.read_only) == ("a" * 16, 50, 100, True)
+    assert (asked.new, asked.takeover, asked.command) == (False, False, ())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "history", "replay"),
+    [("all", True, "all"), ("all", False, "screen"), ("screen", True, "screen"), ("none", True, "screen")],
+)
+def test_the_scrollback_is_asked_for_again_only_by_who_wanted_it_and_never_had_it(
+    network: Network, short: ShortLink, wanted: str, history: bool, replay: str
+) -> None:
+    short.far.say(READY)
+    place = dataclasses.replace(PLACE, history=history)
+    come_back(network, Joined(short.far.stream, READY, MACHINE), place, replay=wanted)
+    (asked,) = short.far.until_said(Register)
+    assert asked.replay == replay
+
+
+def test_a_machine_that_gives_no_new_token_is_shown_the_old_one_again(network: Network, short: ShortLink) -> None:
+    short.far.say(READY)
+    assert come_back(network, Joined(short.far.stream, READY, MACHINE, "token 1")).token == "token 1"
+
+
+def test_another_session_than_the_one_that_was_left_breaks_the_protocol(network: Network, short: ShortLink) -> None:
+    short.far.say(Ready("0" * 16, 0, 0))
+    with pytest.raises(RemoteProtocolError, match="another session"):
+        come_back(network, Joined(short.far.stream, READY, MACHINE))
+    assert short.closed
+
+
+def test_who_comes_back_too_late_is_told_what_was_running(network: Network, short: ShortLink) -> None:
+    short.far.say(Refused("session-gone", "session abcd1234 is gone; it was running make"))
+    with pytest.raises(SessionGone, match="it was running make"):
+        come_back(network, Joined(short.far.stream, READY, MACHINE))
+    assert short.closed
 
 
 def test_every_client_has_an_id_of_its_own() -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from cmdop.auth.keys import ApiKey, Role, new_workspace_key
 from cmdop.client import link as link_module
-from cmdop.client.link import MachineStream, RelayLink, closed_error, connect_relay
+from cmdop.client.link import Leg, MachineStream, RelayLink, closed_error, connect_relay, leg_of
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,
     KeyRefused,
     MachineOffline,
+    RelayUnreachable,
     RemoteProtocolError,
     RoleTooLow,
     SealRefused,
@@ -340,7 +341,22 @@ def test_a_machine_that_does_not_go_on_is_given_up(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_the_end_of_a_stream_means_something_to_the_user(closed: Closed, kind: type[CmdopError], sentence: str) -> None:
-    error = closed_error(closed, "prod")
+    error = closed_error(closed, "prod", 1)
     assert type(error) is kind
     assert error.sentence == sentence
     assert "{" not in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("error", "leg"),
+    [
+        (closed_error(Closed("connection-closed", "silence"), "prod", 1), Leg.RELAY_MACHINE),
+        (closed_error(Closed("machine-offline", "never heard"), "prod", 1), Leg.RELAY_MACHINE),
+        (closed_error(Closed("relay-stopping", "an upgrade"), "prod", 0), Leg.YOU_RELAY),
+        (ConnectionClosed(reason="reset"), Leg.YOU_RELAY),
+        (RelayUnreachable(server="x", reason="refused"), Leg.YOU_RELAY),
+        (TimedOut(what="the relay", seconds=9), Leg.YOU_RELAY),
+    ],
+)
+def test_what_went_wrong_tells_which_leg_is_down(error: CmdopError, leg: Leg) -> None:
+    assert leg_of(error) == leg

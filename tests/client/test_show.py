@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from cmdop.client.show import Show
 from cmdop.errors import RemoteProtocolError, TerminalGone
 from cmdop.limits import STDOUT_PIECE_BYTES, WINDOW_MIN_BYTES
-from cmdop.session.credit import ReceiveWindow
+from cmdop.session.received import Received
+from cmdop.terminal.modes import Asked
 
 TIMEOUT_SECONDS = 10.0
 
@@ -37,9 +39,7 @@ class Screen:
 
 
 def show_on(screen: Screen, offset: int = 0) -> Show:
-    window = ReceiveWindow(offset)
-    window.first_grant()
-    return Show(screen, offset, window, 0.001)
+    return Show(screen, Received(offset), 0.001)
 
 
 def test_output_and_replay_are_shown_in_the_order_they_came() -> None:
@@ -87,7 +87,7 @@ def test_no_more_is_granted_than_was_written() -> None:
         granted = show.write()
         if granted is not None:
             assert granted > limit
-            assert granted <= screen.shown_bytes + show._window.window_bytes
+            assert granted <= screen.shown_bytes + show._received._window.window_bytes
             limit = granted
     assert offset > 10 * WINDOW_MIN_BYTES
 
@@ -99,43 +99,103 @@ def test_replay_needs_no_credit_and_earns_none() -> None:
     assert show.write() is None
 
 
-def test_a_replay_that_leaves_output_out_goes_on_behind_it_with_credit_from_there() -> None:
-    screen = Screen(0)
-    show = show_on(screen)
-    show.put_output(0, b"stalled ")
-    skipped_to = 10 * WINDOW_MIN_BYTES
-    limit = show.put_replay(skipped_to, b"screen ")
-    assert limit == skipped_to + WINDOW_MIN_BYTES
-    assert show.put_replay(skipped_to, b"and more ") is None
-    with pytest.raises(RemoteProtocolError, match=f"{skipped_to} was next"):
-        show.put_output(8, b"missed")
-    show.put_output(skipped_to, b"live")
-    screen.room = None
-    assert show.write() is None  # what stood in the queue before was given up as credit
-    assert screen.shown == b"stalled screen and more live"
-
-
-def test_a_replay_may_be_empty_and_never_goes_back() -> None:
+def test_a_replay_may_be_empty() -> None:
     show = show_on(Screen(), 7)
-    assert show.put_replay(7, b"") is None
+    show.put_replay(7, b"")
     assert not show.pending
-    with pytest.raises(RemoteProtocolError, match="7 was next"):
-        show.put_replay(6, b"old")
 
 
-@pytest.mark.parametrize("offset", [0, 4, 6, 2**62])
-def test_a_gap_and_an_overlap_are_refused(offset: int) -> None:
+def test_what_breaks_the_protocol_is_not_shown() -> None:
     show = show_on(Screen())
     show.put_output(0, b"12345")
-    with pytest.raises(RemoteProtocolError, match="5 was next"):
-        show.put_output(offset, b"x")
+    for put in (lambda: show.put_output(6, b"x"), lambda: show.put_replay(4, b"x"), lambda: show.put_flush(3)):
+        with pytest.raises(RemoteProtocolError, match="5 was next"):
+            put()
+    show.write()
+    assert show.at_line_start is False
+    assert not show.pending
 
 
-def test_more_than_was_granted_is_refused() -> None:
-    show = show_on(Screen(0))
-    show.put_output(0, bytes(WINDOW_MIN_BYTES))
-    with pytest.raises(RemoteProtocolError, match="credit"):
-        show.put_output(WINDOW_MIN_BYTES, b"x")
+def test_a_flush_drops_what_the_terminal_did_not_take_and_undoes_what_it_did() -> None:
+    screen = Screen(6)
+    show = show_on(screen)
+    show.put_output(0, b"\x1b[?25l\x1b[?1000hdropped")
+    show.write()
+    show.put_flush(1_000_000)
+    show.put_replay(1_000_000, b"screen ")
+    show.put_output(1_000_000, b"live")
+    screen.room = None
+    show.write()
+    behind = screen.shown[6:]
+    assert behind.endswith(b"screen live")
+    assert b"\x1b[?25h" in behind
+    assert b"1000" not in behind
+    assert b"dropped" not in behind
+    assert show.stop(1.0) == b""
+
+
+def test_a_flush_saves_the_title_again_that_it_put_back() -> None:
+    screen = Screen()
+    show = show_on(screen)
+    show.put_opening()
+    show.put_output(0, b"\x1b]2;theirs\x07")
+    show.write()
+    for offset in (100, 200):
+        show.put_flush(offset)
+        show.write()
+    shown = screen.shown.replace(b"\x1b[22;0t", b"<save>").replace(b"\x1b[23;0t", b"<put back>")
+    assert shown.count(b"<save>") == 3
+    assert shown.count(b"<put back>") == 2
+    assert show.stop(1.0).count(b"\x1b[23;0t") == 1
+
+
+def test_a_flush_while_another_is_being_undone_undoes_what_is_left() -> None:
+    screen = Screen()
+    show = show_on(screen)
+    show.put_output(0, b"\x1b[?25l\x1b[?1000h")
+    show.write()
+    show.put_flush(50)
+    screen.room = 4
+    show.write()
+    show.put_flush(60)
+    screen.room = None
+    show.write()
+    assert b"\x1b[?25h" in screen.shown
+    assert b"\x1b[?1000l" in screen.shown
+    assert show.stop(1.0) == b""
+
+
+class Listening:
+    """Answers that only listen."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, int | None]] = []
+        self.begun = 0
+
+    def silenced(self, data: bytes, offset: int | None) -> bytes:
+        return data.replace(b"\x05", b"\x00")
+
+    def showing(self) -> None:
+        self.begun += 1
+
+    def shown(self, asked: Sequence[Asked], offset: int | None) -> None:
+        self.heard.append((len(asked), offset))
+
+
+def test_who_minds_the_answers_is_told_of_every_write_with_the_place_of_what_it_wrote() -> None:
+    screen, answers = Screen(3), Listening()
+    show = Show(screen, Received(10), 0.001, answers)  # type: ignore[arg-type]
+    show.put_replay(10, b"old")
+    show.put_output(10, b"a\x05\x1b[6nb")
+    show.write()
+    screen.room = 4
+    show.write()
+    screen.room = None
+    show.write()
+    assert screen.shown == b"olda\x00\x1b[6nb"
+    told = [(asked, offset) for asked, offset in answers.heard]
+    assert told == [(0, None), (0, 10), (0, 10), (1, 14)]
+    assert answers.begun == len(told)
 
 
 def test_what_cannot_say_whether_it_blocks_gets_one_small_piece_at_a_time() -> None:
