@@ -4,6 +4,7 @@
 request and one answer, JSON both, over the standard library's local connections: a
 Unix socket, or a named pipe on Windows. Where it listens and the secret that a request
 has to bring are in a 0600 file; nothing of this can be reached from the network.
+A server that wants to can let its callers stay: then the connection is theirs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 from cmdop.home import Home
 from cmdop.limits import CLOSE_TIMEOUT_SECONDS
@@ -32,18 +33,36 @@ _SHORT_FOLDER = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108 - TMPDIR
 _REQUEST_TIMEOUT_SECONDS = 2.0
 _LOG = logging.getLogger("cmdop.control")
 
+_STAY: Final = {"do": "stay"}
+"""Asks for no answer, but to keep the connection."""
+
+
+class Line(Protocol):
+    """A connection that stays: whole messages both ways, either end may close it."""
+
+    def send_bytes(self, message: bytes, /) -> None: ...
+
+    def recv_bytes(self, max_bytes: int, /) -> bytes: ...
+
+    def fileno(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
+Stay = Callable[[Line], None]
 
 
 class ControlServer:
     """Answers requests on a thread of its own, named `control`.
 
     The thread blocks in accept; `close` wakes it by connecting to it. `answer` gets a
-    request's fields and returns the answer's; it runs on that thread.
+    request's fields and returns the answer's; `stay` gets the connections of callers that
+    want to stay, and has to close them. Both run on that thread.
     """
 
-    def __init__(self, home: Home, name: str, answer: Answer) -> None:
-        self._home, self._name, self._answer = home, name, answer
+    def __init__(self, home: Home, name: str, answer: Answer, stay: Stay | None = None) -> None:
+        self._home, self._name, self._answer, self._stay = home, name, answer, stay
         self._key = os.urandom(32).hex()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._closing = False
@@ -60,7 +79,8 @@ class ControlServer:
         with contextlib.suppress(OSError):
             Client(self._listener.address).close()
         self._thread.join(CLOSE_TIMEOUT_SECONDS)
-        self._listener.close()
+        with contextlib.suppress(OSError):  # the socket went with its folder
+            self._listener.close()
         self._home.remove(self._name)
         if self._scratch is not None:
             self._scratch.cleanup()
@@ -78,22 +98,41 @@ class ControlServer:
     def _serve(self) -> None:
         while not self._closing:
             # A caller that goes away, stays silent or talks nonsense is its own problem.
-            with contextlib.suppress(OSError, EOFError, ValueError, RecursionError), self._listener.accept() as caller:
-                if not self._closing and caller.poll(_REQUEST_TIMEOUT_SECONDS):
-                    self._serve_one(caller)
+            with contextlib.suppress(OSError, EOFError, ValueError, RecursionError), contextlib.ExitStack() as until:
+                caller = until.enter_context(self._listener.accept())
+                if not self._closing and caller.poll(_REQUEST_TIMEOUT_SECONDS) and self._serve_one(caller):
+                    until.pop_all()
 
-    def _serve_one(self, caller: Any) -> None:
+    def _serve_one(self, caller: Any) -> bool:
+        """Answer a caller; whether it stays."""
         request = json.loads(caller.recv_bytes(ANSWER_MAX_BYTES))
         if not isinstance(request, dict) or not isinstance(request.get("ask"), dict):
-            return
+            return False
         if not hmac.compare_digest(str(request.get("key")).encode(), self._key.encode()):
-            return
+            return False
+        if self._stay is not None and request["ask"] == _STAY:
+            self._stay(caller)
+            return True
         try:
             answer = self._answer(request["ask"])
         except Exception:  # noqa: BLE001 - the next request is to be answered
             _LOG.exception("no answer to %s", request["ask"])
-            return
+            return False
         caller.send_bytes(json.dumps(answer).encode())
+        return False
+
+
+def stay(home: Home, name: str) -> Line | None:
+    """A connection to the process that wrote `name`, to be closed by the caller; None when there is none."""
+    where = home.read_json(name)
+    if where is None:
+        return None
+    with contextlib.suppress(OSError, EOFError, KeyError), contextlib.ExitStack() as until:
+        line: Line = until.enter_context(Client(str(where["address"])))
+        line.send_bytes(json.dumps({"key": where["key"], "ask": _STAY}).encode())
+        until.pop_all()
+        return line
+    return None
 
 
 def ask(home: Home, name: str, request: dict[str, Any], timeout_seconds: float = 5.0) -> dict[str, Any] | None:

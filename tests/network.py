@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from cmdop.agent import service as service_module
+from cmdop.agent.machine import Machine
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.service import AgentService
 from cmdop.auth.keys import ApiKey
@@ -72,10 +73,12 @@ class Network:
 class RunningAgent:
     """An agent on a thread of its own."""
 
-    def __init__(self, home: Home, key: ApiKey | None = None, server: str | None = SERVER) -> None:
+    def __init__(
+        self, home: Home, key: ApiKey | None = None, server: str | None = SERVER, machine: Machine | None = None
+    ) -> None:
         text = key.text if key else None
         options = AgentOptions("prod", server, text, "/bin/sh", environment={"PATH": "/usr/bin:/bin"})
-        self.service = AgentService(home, options)
+        self.service = AgentService(home, options, machine)
         self._errors: list[CmdopError] = []
         self._online = 0
         self._up = False

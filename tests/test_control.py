@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -17,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from cmdop.control import ANSWER_MAX_BYTES, ControlServer, ask
+from cmdop.control import ANSWER_MAX_BYTES, ControlServer, Line, ask, stay
 from cmdop.errors import ConfigCorrupt
 from cmdop.home import Home
 
 NAME = "agent.json"
+TIMEOUT_SECONDS = 10.0
 
 
 def echo(request: dict[str, Any]) -> dict[str, Any]:
@@ -197,3 +199,59 @@ def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path: Path) -> Non
     assert not os.path.exists(address)
     assert not os.path.exists(os.path.dirname(address))
     assert os.listdir(home.path) == []
+
+
+# -- who stays --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stayed(short_home: Home) -> Iterator[queue.SimpleQueue[Line]]:
+    """The connections of those who stay."""
+    lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
+    server = ControlServer(short_home, NAME, echo, lines.put)
+    yield lines
+    server.close()
+
+
+def test_a_caller_may_stay_and_others_are_answered_meanwhile(stayed: queue.SimpleQueue[Line], short_home: Home) -> None:
+    ours = stay(short_home, NAME)
+    assert ours is not None
+    theirs = stayed.get(timeout=TIMEOUT_SECONDS)
+    assert ask(short_home, NAME, {"n": 1}) == {"asked": {"n": 1}}
+    ours.send_bytes(b"there")
+    theirs.send_bytes(b"and back")
+    assert (theirs.recv_bytes(100), ours.recv_bytes(100)) == (b"there", b"and back")
+    ours.close()
+    with pytest.raises(EOFError):
+        theirs.recv_bytes(100)
+    theirs.close()
+
+
+def test_nobody_stays_without_the_secret(stayed: queue.SimpleQueue[Line], short_home: Home) -> None:
+    written = short_home.read_json(NAME)
+    assert written is not None
+    with Client(written["address"]) as caller:
+        caller.send_bytes(b'{"key": "wrong", "ask": {"do": "stay"}}')
+        with pytest.raises(EOFError):
+            caller.recv_bytes()
+    assert stayed.empty()
+
+
+def test_where_nobody_may_stay_it_is_a_request_like_others(server: ControlServer, short_home: Home) -> None:
+    line = stay(short_home, NAME)
+    assert line is not None
+    assert line.recv_bytes(1000) == b'{"asked": {"do": "stay"}}'
+    line.close()
+
+
+def test_there_is_nowhere_to_stay_where_nobody_listens(short_home: Home) -> None:
+    assert stay(short_home, NAME) is None
+    ControlServer(short_home, NAME, echo).close()
+    short_home.write_json(NAME, {"address": str(short_home.path / "gone"), "key": "x"})
+    assert stay(short_home, NAME) is None
+
+
+def test_a_home_that_is_gone_does_not_keep_it_from_closing() -> None:
+    with tempfile.TemporaryDirectory(prefix="cmdop-") as folder:
+        server = ControlServer(Home(Path(folder)), NAME, echo)
+    server.close()

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 
 from cmdop.errors import HomeUnusable
+from cmdop.filelock import lock, unlock
 from cmdop.home import Home
-
-_FAR_AWAY_BYTES = 1 << 30
-"""Windows locks bytes, and nobody else can read them: one that is not in the file."""
 
 
 class LockFile:
@@ -33,7 +30,7 @@ class LockFile:
         self._home.folder()
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            if not _lock(fd, blocking):
+            if not lock(fd, blocking):
                 os.close(fd)
                 return False
             os.ftruncate(fd, 0)
@@ -49,7 +46,7 @@ class LockFile:
         if fd >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, 0)
-                _unlock(fd)
+                unlock(fd)
             os.close(fd)
 
     def holder(self) -> int | None:
@@ -61,7 +58,7 @@ class LockFile:
         except OSError as error:
             raise HomeUnusable(path=self._path, reason=error.strerror) from error
         try:
-            if _lock(probe, blocking=False):
+            if lock(probe, blocking=False):
                 return None
             return int(os.read(probe, 20) or b"0")
         except ValueError:
@@ -90,40 +87,3 @@ class Released:
     def _wait(self) -> None:
         self._lock.acquire(blocking=True)
         self._lock.release()
-
-
-def _lock(fd: int, blocking: bool) -> bool:
-    if sys.platform == "win32":
-        import msvcrt
-
-        while True:
-            os.lseek(fd, _FAR_AWAY_BYTES, os.SEEK_SET)
-            try:
-                msvcrt.locking(fd, msvcrt.LK_LOCK if blocking else msvcrt.LK_NBLCK, 1)
-            except OSError:
-                if not blocking:  # LK_LOCK gives up after ten seconds: once more
-                    return False
-            else:
-                os.lseek(fd, 0, os.SEEK_SET)
-                return True
-    else:
-        import fcntl
-
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-def _unlock(fd: int) -> None:
-    """Closing is not enough at once: a child that is just being started has a copy until its exec."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(fd, _FAR_AWAY_BYTES, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(fd, fcntl.LOCK_UN)

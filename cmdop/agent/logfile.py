@@ -1,7 +1,8 @@
-"""The agent's log: written by the agent, read by `cmdop agent logs`.
+"""The agent's log: written by its two processes, read by `cmdop agent logs`.
 
 `agent.log` and at most four older ones, `agent.log.1` the youngest of them, a mebibyte
-each and for their owner only.
+each and for their owner only. The session host turns them over; the agent, which has
+little to say, opens the file for each line, whatever it is by now.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -43,6 +45,42 @@ def log_to_file(home: Home, debug: bool = False) -> logging.Handler:
         handler = PrivateRotatingHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1)
     except OSError as error:
         raise HomeUnusable(path=path, reason=error.strerror) from error
+    return _log_with(handler, debug)
+
+
+def log_beside_host(home: Home, debug: bool = False) -> logging.Handler:
+    """Add to the file that the session host writes. Raises HomeUnusable."""
+    return _log_with(_Adding(home.folder() / LOG_FILE), debug)
+
+
+class LogLines(logging.Handler):
+    """Calls back with each line, for somebody who looks on."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self.setFormatter(LogLine())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(self.format(record))
+
+
+class _Adding(logging.Handler):
+    """Opens the file for each record."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            with open(self._path, "a", encoding="utf-8", errors="replace", opener=open_private) as file:
+                file.write(self.format(record) + "\n")
+        except OSError:
+            self.handleError(record)
+
+
+def _log_with(handler: logging.Handler, debug: bool) -> logging.Handler:
     formatter = LogLine("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)

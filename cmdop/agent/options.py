@@ -12,7 +12,8 @@ class AgentOptions:
     """The flags of `cmdop agent start`; None for those that were not given.
 
     `environment` is the agent's own, some of which its shells inherit
-    (agent/environment.py). It and the API key are never shown or kept.
+    (agent/environment.py). It and the API key are never shown or kept. One that
+    `was_online` goes on whatever the relay says, as it does not in its first try.
     """
 
     name: str | None = None
@@ -21,6 +22,7 @@ class AgentOptions:
     shell: str | None = None
     insecure: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    was_online: bool = False
 
     @property
     def flags(self) -> list[str]:
@@ -39,6 +41,30 @@ class AgentOptions:
         """These options with what `to_json` gave; a field of another type counts as not given."""
         name, server, shell = (_text(kept.get(flag)) for flag in ("name", "server", "shell"))
         return replace(self, name=name, server=server, shell=shell, insecure=kept.get("insecure") is True)
+
+    @property
+    def environment_told(self) -> dict[str, str]:
+        """The environment for processes of ours: the key goes another way."""
+        return {name: value for name, value in self.environment.items() if name != "CMDOP_API_KEY"}
+
+    def told(self) -> dict[str, Any]:
+        """All of it, for the session host, over the lease."""
+        return {
+            "options": self.to_json(),
+            "api_key": self.api_key,
+            "environment": self.environment_told,
+            "was_online": self.was_online,
+        }
+
+    @classmethod
+    def heard(cls, said: dict[str, Any]) -> AgentOptions:
+        """What `told` gave; what is missing or of another type counts as not given."""
+        flags, environment = said.get("options"), said.get("environment")
+        given = (
+            {str(k): v for k, v in environment.items() if isinstance(v, str)} if isinstance(environment, dict) else {}
+        )
+        options = cls(api_key=_text(said.get("api_key")), environment=given, was_online=said.get("was_online") is True)
+        return options.with_json(flags if isinstance(flags, dict) else {})
 
 
 def _text(value: Any) -> str | None:

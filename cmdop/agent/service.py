@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from cmdop import __version__
-from cmdop.agent.admission import Admission
-from cmdop.agent.environment import open_login_shell
 from cmdop.agent.identity import Enrolment, Identity
+from cmdop.agent.machine import Machine
 from cmdop.agent.options import AgentOptions
-from cmdop.agent.shells import Shells
 from cmdop.agent.stream import AgentStream
 from cmdop.agent.uplink import AgentUplink
 from cmdop.agent.verdict import DEGRADED, DIALLING, ONLINE, STARTING
@@ -29,15 +27,13 @@ from cmdop.errors import (
     VersionMismatch,
 )
 from cmdop.home import Home
-from cmdop.limits import BACKOFF_MAX_SECONDS, DEFAULT_SERVER, PROTOCOL_VERSION
-from cmdop.ptyhost.interface import Pty
+from cmdop.limits import DEFAULT_SERVER, LINK_HELD_SECONDS, PROTOCOL_VERSION
 from cmdop.seal.noise import public_key
 from cmdop.transport.address import ServerAddress, parse_server
 from cmdop.transport.backoff import Backoff
 from cmdop.transport.connection import Connection
 from cmdop.transport.dial import Dialling, dial
 from cmdop.wire.relay_messages import AgentHello, Hello, Open, Welcome
-from cmdop.wire.session_messages import Register
 
 log = logging.getLogger("cmdop.agent")
 
@@ -49,9 +45,21 @@ _ENROLLING = (Role.AGENT.value, Role.ADMIN.value)
 
 
 class AgentService:
-    """One agent. `run` blocks on the caller's thread; `stop` ends it from any other."""
+    """One agent's time of being online. `run` blocks on the caller's thread; `stop` and
+    `leave` end it from any other.
 
-    def __init__(self, home: Home, options: AgentOptions) -> None:
+    The machine, with its sessions, may have been there before and may stay.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        options: AgentOptions,
+        machine: Machine | None = None,
+        online: Callable[[], None] | None = None,
+    ) -> None:
+        """`online` hears of each welcome of the relay, on the thread of `run`. Raises BadKey,
+        BadServer, UsageError, ConfigCorrupt or HomeUnusable."""
         self._home, self._options = home, options
         self._identity = Identity.load_or_create(home, options.name)
         self._enrolment = Enrolment.load(home)
@@ -59,29 +67,46 @@ class AgentService:
         self._refused: Enrolment | None = None
         """The relay no longer knows it: the machine was removed there."""
         self._server = self._choose_server()
-        self._shells = Shells(self._open_pty, self._sessions_changed)
-        self._admission = Admission(self._shells)
+        self._machine = machine or Machine(home)
+        self._shells, self._admission = self._machine.shells, self._machine.admission
+        self._machine.open_with(options)
+        self._online = online
         self._stopping = threading.Event()
+        self._goodbye = False
         self._uplink: AgentUplink | None = None
         self._started_at = time.monotonic()
-        self._verdict, self._reason = STARTING, DIALLING
+        self._verdict, self._reason = DEGRADED if options.was_online else STARTING, DIALLING
 
     def run(self) -> None:
-        """Serve until `stop`. Raises KeyRefused, NotEnrolled, RoleTooLow and the like on the first try."""
+        """Serve until `stop`, which ends the sessions too, or `leave`.
+
+        Raises KeyRefused, NotEnrolled, RoleTooLow and the like on the first try.
+        """
         backoff = Backoff()
+        changes_end = self._machine.listen(self._sessions_changed)
         try:
             while not self._stopping.wait(backoff.next_seconds()):
                 self._connect_once(backoff)
         finally:
-            self._shells.close()
+            changes_end()
+            if self._goodbye:
+                self._machine.close()
 
     def stop(self, reason: str) -> None:
         """End the agent: say goodbye to the relay, then end the sessions. Twice is quiet."""
         log.info("stopping: %s", reason)
+        self._goodbye = True
+        self._end(reason)
+
+    def leave(self, reason: str) -> None:
+        """Be gone for the relay as if killed, so that it waits for another agent; the sessions stay."""
+        self._end(reason)
+
+    def _end(self, reason: str) -> None:
         self._stopping.set()
         uplink = self._uplink
         if uplink is not None:
-            uplink.close(reason, goodbye=True)
+            uplink.close(reason, goodbye=self._goodbye)
 
     def status(self) -> dict[str, Any]:
         """What `cmdop agent status` shows."""
@@ -127,15 +152,15 @@ class AgentService:
         uplink = AgentUplink(connection, self._open_stream, self._shells.summaries)
         self._uplink = uplink
         uplink.send_control(self._hello())
-        if self._stopping.is_set():  # `stop` came before there was an uplink to close
-            uplink.close("stopping", goodbye=True)
+        if self._stopping.is_set():  # it came before there was an uplink to close
+            uplink.close("stopping", goodbye=self._goodbye)
 
         began = time.monotonic()
         try:
             return uplink.serve(self._welcomed)
         finally:
-            if time.monotonic() - began >= BACKOFF_MAX_SECONDS:
-                backoff.reset()  # it held; a relay that only says Welcome is not dialled in a loop
+            if uplink.used or time.monotonic() - began >= LINK_HELD_SECONDS:
+                backoff.reset()  # a relay that only says Welcome is not dialled in a loop
             self._uplink = None
             self._shells.relay_is(False)
 
@@ -150,6 +175,8 @@ class AgentService:
         self._verdict, self._reason = ONLINE, ""
         self._shells.relay_is(True)
         log.info("online as %s in workspace %s at %s", self._identity.name, welcome.workspace, self._server.url)
+        if self._online is not None:
+            self._online()
 
     def _enrol(self, key: ApiKey, welcome: Welcome) -> Enrolment:
         """Derive and keep this machine's own keys; the API key itself is not kept."""
@@ -218,7 +245,3 @@ class AgentService:
         uplink = self._uplink
         if uplink is not None:
             uplink.changed()
-
-    def _open_pty(self, wanted: Register, session_id: str) -> tuple[Pty, str]:
-        shell = shlex.join(wanted.command) if wanted.command else self._options.shell
-        return open_login_shell(wanted, session_id, shell, self._options.environment)

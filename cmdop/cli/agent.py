@@ -14,7 +14,6 @@ from cmdop.cli.output import print_json, printable
 
 if TYPE_CHECKING:
     from cmdop.agent.options import AgentOptions
-    from cmdop.agent.process import AgentProcess
 
 _FOLLOW_SECONDS = 0.2
 """Nothing portable wakes who waits for a file to grow; so `logs -f` looks again this often."""
@@ -28,18 +27,22 @@ def agent() -> None:
 @agent.command()
 @click.option("--foreground", is_flag=True, help="Stay here instead of going into the background.")
 @click.option("--detached", is_flag=True, hidden=True, help="The key comes on stdin; say failures to who started us.")
+@click.option("--renew", is_flag=True, hidden=True, help="A session host that is there becomes this program.")
 @click.option("--name", metavar="NAME", help="The machine's friendly name (default: its hostname).")
 @server_option
 @api_key_option
 @click.option("--shell", metavar="CMD", help="What to run in sessions (default: your login shell).")
 @click.option("--insecure", is_flag=True, help="Allow plain text (ws://) over a network.")
-def start(foreground: bool, detached: bool, **flags: Any) -> None:
-    """Start the agent; with --api-key the first time, to enrol this machine."""
+def start(foreground: bool, detached: bool, renew: bool, **flags: Any) -> None:
+    """Start the agent; with --api-key the first time, to enrol this machine.
+
+    Sessions that an agent left when it died are taken up again.
+    """
     from cmdop.agent.options import AgentOptions
 
     options = AgentOptions(**flags, environment=dict(os.environ))
     if foreground:
-        _run_here(options, detached)
+        _run_here(options, detached, renew)
         return
     from cmdop.agent import daemon
 
@@ -57,7 +60,7 @@ def stop() -> None:
 
 @agent.command()
 def restart() -> None:
-    """Stop the agent and start it with the same flags."""
+    """Start the agent anew with the same flags; its sessions go on."""
     from cmdop.agent import daemon
     from cmdop.agent.options import AgentOptions
 
@@ -104,12 +107,11 @@ def logs(follow: bool, lines: int) -> None:
         tail.close()
 
 
-def _run_here(options: AgentOptions, detached: bool) -> None:
+def _run_here(options: AgentOptions, detached: bool, renew: bool) -> None:
     """Be the agent until SIGTERM, SIGINT or SIGHUP, or `cmdop agent stop`."""
     from cmdop.agent import daemon
     from cmdop.agent.process import AgentProcess
-    from cmdop.agent.service import AgentService
-    from cmdop.cli.runtime import settle
+    from cmdop.cli.runtime import log_deaths_of_threads, stop_on_signals
     from cmdop.errors import CmdopError
 
     where = home()
@@ -117,9 +119,9 @@ def _run_here(options: AgentOptions, detached: bool) -> None:
         options = replace(options, api_key=sys.stdin.read().strip() or None)
         os.chdir(where.folder())  # not to keep a file system busy that somebody wants to unmount
     _log(detached)
-    process = AgentProcess(where, options, AgentService)
-    _stop_on_signals(process)
-    settle()
+    log_deaths_of_threads()
+    process = AgentProcess(where, options, onlooker=None if detached else _show, renew=renew or None)
+    stop_on_signals(process.stop)
     try:
         process.run()
     except CmdopError as error:
@@ -131,38 +133,20 @@ def _run_here(options: AgentOptions, detached: bool) -> None:
 def _log(detached: bool) -> None:
     """To the home's log; and to stderr, for who looks on or a service's journal."""
     import logging
-    import threading
 
-    from cmdop.agent.logfile import log_to_file
-    from cmdop.logline import LogLine
+    from cmdop.agent.logfile import LogLines, log_beside_host
 
-    log_to_file(home(), debug=bool(os.environ.get("CMDOP_DEBUG")))
-    logger = logging.getLogger("cmdop")
+    log_beside_host(home(), debug=bool(os.environ.get("CMDOP_DEBUG")))
     if not detached:
-        onlookers = logging.StreamHandler()
-        onlookers.setFormatter(LogLine())
-        logger.addHandler(onlookers)
-    threading.excepthook = lambda died: logger.error("the thread %s died", died.thread, exc_info=died.exc_value)
+        logging.getLogger("cmdop").addHandler(LogLines(_show))
 
 
-def _stop_on_signals(process: AgentProcess) -> None:
-    """Let signals end the agent cleanly, but those that were ignored when we came (nohup).
-
-    The thread `signal->stop` does it, because what a signal interrupts may hold the very
-    lock that stopping needs; it ends with the stopping.
-    """
-    import signal
-    import threading
-    from types import FrameType
-
-    def stop_it(number: int, _: FrameType | None) -> None:
-        reason = signal.Signals(number).name
-        threading.Thread(target=process.stop, args=(reason,), name="signal->stop", daemon=True).start()
-
-    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop_it)
+def _show(line: str) -> None:
+    """A line of the log, for an onlooker. That nobody looks on any more is no reason to end."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass
 
 
 def _tell_started(found: dict[str, Any]) -> None:
@@ -184,7 +168,7 @@ def _status_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("hostname", found.get("hostname") or "?"),
         ("workspace", found.get("workspace") or "not enrolled"),
         ("relay", found.get("relay") or "?"),
-        ("pid", str(found["pid"])),
+        ("pid", f"{found['pid']} (its session host: {found.get('host_pid') or '?'})"),
         ("uptime", _span(found.get("uptime_seconds"))),
         ("sessions", str(len(sessions))),
     ]

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -23,13 +23,15 @@ import click
 
 from cmdop.auth.credentials import Credential, Given, find_credential, secret_name
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import load_workspaces, save_workspaces
+from cmdop.auth.workspaces import changing_workspaces
 from cmdop.cli.progress import say
-from cmdop.errors import DemoFailed
+from cmdop.errors import CmdopError, DemoFailed
 from cmdop.home import Home
 from cmdop.terminal.signals import handled
 
 MACHINE = "demo"
+_CMDOP = (sys.executable, "-P", "-m", "cmdop")
+"""Not whatever has that name in the current folder: hence -P."""
 _START_TIMEOUT_SECONDS = 15.0
 _STOP_TIMEOUT_SECONDS = 5.0
 _SHOW = ("sh", "-c", "printf 'hello from %s, through a relay that cannot read this\\n' \"$(uname -n)\"; uname -srm")
@@ -97,22 +99,32 @@ def local_stack(home: Home) -> Iterator[LocalStack]:
         relay = stack.enter_context(_program(home, "relay", argv, " listening on "))
         server = relay.line.rpartition(" ")[2]
         key = _workspace_key(home, db, server)
+        stack.callback(_end_what_an_agent_left, home)
         argv = ["agent", "start", "--foreground", "--name", MACHINE, "--server", server]
         agent = stack.enter_context(_program(home, "agent", argv, "online", CMDOP_API_KEY=key))
         yield LocalStack(find_credential(home, Given()), relay.pid, agent.pid)
+
+
+def _end_what_an_agent_left(home: Home) -> None:
+    """Its shells outlive an agent that had to be killed (docs/agent.md), but not the demo."""
+    from cmdop.agent import daemon
+
+    with suppress(CmdopError):
+        daemon.stop(home)
 
 
 def _workspace_key(home: Home, db: Path, server: str) -> str:
     """The workspace `demo`, made on the first run and selected; its admin key."""
     kept = Vault(home).get(secret_name(MACHINE))
     if kept is None:
-        argv = [sys.executable, "-m", "cmdop", "relay", "workspace", "create", MACHINE, "--db", str(db)]
+        argv = [*_CMDOP, "relay", "workspace", "create", MACHINE, "--db", str(db)]
         made = subprocess.run(argv, env=_environment(home), capture_output=True, text=True, check=False)
         if made.returncode != 0:
             raise DemoFailed(program="relay", reason=made.stderr.strip())
         kept = made.stdout.strip()
         Vault(home).keep(secret_name(MACHINE), kept)
-    save_workspaces(home, load_workspaces(home).with_server(MACHINE, server))
+    with changing_workspaces(home) as file:
+        file.known = file.known.with_server(MACHINE, server)
     return kept
 
 
@@ -125,7 +137,7 @@ def _environment(home: Home, **more: str) -> dict[str, str]:
 def _program(home: Home, name: str, argv: list[str], ready: str, **environment: str) -> Iterator[_Started]:
     """One of our own programs, once it has said a line with `ready` in it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cmdop", *argv],
+        [*_CMDOP, *argv],
         env=_environment(home, **environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cmdop.agent import logfile
-from cmdop.agent.logfile import LOG_FILE, LogTail, last_lines, log_to_file
+from cmdop.agent.logfile import LOG_FILE, LogLines, LogTail, last_lines, log_beside_host, log_to_file
 from cmdop.home import Home
 
 
@@ -74,3 +74,32 @@ def test_a_log_that_begins_later_is_followed_from_its_beginning(home: Home) -> N
     home.write_bytes(LOG_FILE, b"first\n")
     assert tail.read() == "first\n"
     tail.close()
+
+
+def test_the_agents_lines_are_among_the_hosts_whatever_file_it_is_by_now(home: Home, log: logging.Logger) -> None:
+    beside = log_beside_host(home)
+    beside.setFormatter(logging.Formatter("agent: %(message)s"))
+    logging.getLogger("cmdop").removeHandler(beside)
+    for number in range(20):
+        log.info("line %d", number)
+        beside.handle(logging.makeLogRecord({"msg": f"line {number}"}))
+    lines = last_lines(home, 40)
+    assert lines == [f"{who}line {number}" for number in range(20) for who in ("", "agent: ")]
+    assert {file.stat().st_mode & 0o777 for file in home.path.iterdir()} == {0o600}
+
+
+def test_a_folder_that_is_gone_is_no_reason_to_fail(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handler = log_beside_host(home)
+    try:
+        home.path.rmdir()
+        logging.getLogger("cmdop.agent").warning("nobody will know")
+    finally:
+        logging.getLogger("cmdop").removeHandler(handler)
+    assert not home.path.exists()
+
+
+def test_who_looks_on_gets_each_line_without_what_a_terminal_would_act_on() -> None:
+    shown: list[str] = []
+    LogLines(shown.append).handle(logging.makeLogRecord({"msg": "from %s", "args": ("\x1b[31mthem",)}))
+    assert shown == ["from ?[31mthem"]

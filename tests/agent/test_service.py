@@ -10,6 +10,7 @@ import pytest
 
 from cmdop.agent import service as service_module
 from cmdop.agent.identity import ENROLMENT_FILE, Enrolment
+from cmdop.agent.machine import Machine
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.service import AgentService
 from cmdop.auth.credentials import Credential
@@ -19,7 +20,7 @@ from cmdop.client.connect import Joined, Progress, TerminalAbout, Wanted, join_s
 from cmdop.client.run import collect
 from cmdop.errors import BadKey, CmdopError, KeyRefused, MachineOffline, NotEnrolled, RoleTooLow, VersionMismatch
 from cmdop.home import Home
-from cmdop.limits import BACKOFF_MAX_SECONDS
+from cmdop.limits import LINK_HELD_SECONDS
 from cmdop.relay import admin
 from cmdop.store.sqlite import SqliteStore
 from cmdop.transport.backoff import Backoff
@@ -215,7 +216,7 @@ class Restless(Backoff):
         self.resets += 1
 
 
-@pytest.mark.parametrize(("held_seconds", "resets"), [(0.0, 0), (BACKOFF_MAX_SECONDS, 1)])
+@pytest.mark.parametrize(("held_seconds", "resets"), [(0.0, 0), (LINK_HELD_SECONDS, 1)])
 def test_only_a_connection_that_held_makes_the_next_try_at_once(
     home: Home, key: ApiKey, monkeypatch: pytest.MonkeyPatch, held_seconds: float, resets: int
 ) -> None:
@@ -285,6 +286,56 @@ def test_a_stop_says_goodbye_and_ends_the_sessions(network: Network, agent: Runn
     with pytest.raises(MachineOffline, match='machine "prod" is offline') as caught:
         join(network)
     assert "stopped cleanly" in caught.value.next_step
+
+
+def test_one_that_leaves_has_vanished_for_the_relay_and_the_next_one_has_its_sessions(
+    network: Network, home: Home, key: ApiKey
+) -> None:
+    machine = Machine()
+    first = RunningAgent(home, key, machine=machine)
+    first.until_online()
+    session = join(network).ready.session_id
+    first.service.leave("the agent has gone")
+    assert first.end() is None
+    with pytest.raises(MachineOffline) as caught:
+        join(network)
+    assert "vanished" in caught.value.next_step
+    second = RunningAgent(home, machine=machine)
+    second.until_online()
+    joined = join(network)
+    assert joined.ready.session_id == session
+    second.stop()
+    assert machine.statuses() == []
+    joined.stream.connection.close()
+
+
+def test_one_that_was_online_before_goes_on_trying_whatever_the_relay_says(
+    network: Network, home: Home, key: ApiKey
+) -> None:
+    told: list[int] = []
+    admin.revoke_key(network.rig.store, key.key_id, 0.0)
+    options = AgentOptions("prod", SERVER, key.text, was_online=True)
+    service = AgentService(home, options, online=lambda: told.append(1))
+    thread = threading.Thread(target=service.run, name="test agent", daemon=True)
+    thread.start()
+    network.until_dialled(3)
+    assert service.status()["verdict"] == "DEGRADED"
+    assert told == []
+    service.stop("the test is over")
+    thread.join(TIMEOUT_SECONDS)
+    assert not thread.is_alive()
+
+
+def test_whoever_wants_to_know_hears_of_being_online(network: Network, home: Home, key: ApiKey) -> None:
+    told = threading.Event()
+    options = AgentOptions("prod", SERVER, key.text, environment={"PATH": "/usr/bin:/bin"})
+    service = AgentService(home, options, online=told.set)
+    thread = threading.Thread(target=service.run, name="test agent", daemon=True)
+    thread.start()
+    assert told.wait(TIMEOUT_SECONDS)
+    service.stop("the test is over")
+    thread.join(TIMEOUT_SECONDS)
+    assert not thread.is_alive()
 
 
 def test_a_stop_before_the_start_and_a_second_one_are_quiet(network: Network, home: Home, key: ApiKey) -> None:

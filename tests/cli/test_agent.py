@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from cmdop.agent import daemon
-from cmdop.agent.lockfile import LockFile
+from cmdop.agent.hosting import HOST_LOCK
+from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import LOG_FILE
 from cmdop.agent.process import LOCK
 from cmdop.cli.agent import _span
@@ -31,14 +33,15 @@ def where(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setenv("CMDOP_HOME", str(home.path))
     real = daemon.start
 
-    def start(home: Home, options: Any, program: Any = None) -> dict[str, Any]:
-        return real(home, options, (sys.executable, fake_agent.__file__))
+    def start(home: Home, options: Any, program: Any = None, **more: Any) -> dict[str, Any]:
+        return real(home, options, (sys.executable, fake_agent.__file__), **more)
 
     monkeypatch.setattr(daemon, "start", start)
     yield home
-    pid = LockFile(home, LOCK).holder()
-    if pid:
-        os.kill(pid, signal.SIGKILL)
+    for lock in (LOCK, HOST_LOCK):
+        pid = LockFile(home, lock).holder()
+        if pid:
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_start_status_restart_stop(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,12 +57,13 @@ def test_start_status_restart_stop(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_status_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
-    run(["agent", "start", "--name", "online"])
+    run(["agent", "start", "--name", "shell"])
     capsys.readouterr()
     assert run(["agent", "status"]) == 0
     shown = capsys.readouterr().out
     assert "verdict    ONLINE\n" in shown
-    assert "machine    online (8f23a4b0-0000-4000-8000-000000000000)\n" in shown
+    assert "machine    shell (8f23a4b0-0000-4000-8000-000000000000)\n" in shown
+    assert re.search(r"^pid        \d+ \(its session host: \d+\)$", shown, re.M)
     assert "abcd1234  ann  1 attached  vim notes.txt\n" in shown
 
 
@@ -85,6 +89,26 @@ def test_no_agent_is_said_with_its_status(capsys: pytest.CaptureFixture[str], ve
 def test_no_agent_is_said_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["agent", "status", "--json"]) == 4
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "agent-not-running"
+
+
+def test_what_a_killed_agent_left_is_said_and_gone_on_with(where: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["agent", "start", "--name", "shell"])
+    capsys.readouterr()
+    released, pid = Released(where, LOCK), LockFile(where, LOCK).holder()
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    assert released.within(UNIT_SECONDS)
+    assert run(["agent", "status"]) == 4
+    assert capsys.readouterr().err.splitlines() == [
+        "cmdop: no agent is running here; the last one left 1 session",
+        "go on with: cmdop agent start; or end what is left with: cmdop agent stop",
+    ]
+    assert run(["agent", "status", "--json"]) == 4
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["code"], error["details"]["sessions"]) == ("agent-died", "1 session")
+    assert run(["agent", "start", "--name", "shell"]) == 0
+    assert run(["agent", "stop"]) == 0
+    assert LockFile(where, HOST_LOCK).holder() is None
 
 
 def test_logs_prints_the_last_lines(where: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from cmdop.agent.hosting import HOST_LOCK
+from cmdop.agent.lockfile import LockFile
+from cmdop.auth.device import device_key
 from cmdop.cli import demo as demo_module
-from cmdop.cli.demo import LocalStack, _environment, local_stack
+from cmdop.cli.demo import MACHINE, LocalStack, _environment, local_stack
+from cmdop.cli.progress import Silent
 from cmdop.cli.root import run
+from cmdop.client.connect import TerminalAbout, Wanted, join_session
 from cmdop.errors import DemoFailed
 from cmdop.home import Home
+from cmdop.winsize import DEFAULT_WINSIZE
 from tests.cli.process import TIMEOUT_SECONDS, environment
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="it wants a PTY")
@@ -84,6 +90,17 @@ def test_the_stack_ends_with_an_exception_too(home: Home) -> None:
         interrupted()
     assert len(pids) == 2
     assert not any(alive(pid) for pid in pids)
+
+
+def test_an_agent_that_was_killed_leaves_no_session_host(home: Home) -> None:
+    with local_stack(home) as stack:
+        wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "dumb"), new=True)
+        joined = join_session(stack.credential, device_key(home), wanted, Silent())
+        host = LockFile(home, HOST_LOCK).holder()
+        assert host
+        os.kill(stack.agent_pid, signal.SIGKILL)
+    joined.stream.connection.close()
+    assert LockFile(home, HOST_LOCK).holder() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
