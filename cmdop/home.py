@@ -1,8 +1,9 @@
 """The folder that holds a user's state: private, atomic, and never silently replaced.
 
-`~/.cmdop`, or what CMDOP_HOME names. Folders are 0700 and files 0600. A write either
-happened whole or not at all; a file that cannot be understood is set aside under
-another name, and the user is told which.
+`~/.cmdop`, or what CMDOP_HOME names. Folders are 0700 and files 0600, whatever the
+umask. A write either happened whole or not at all; a file that cannot be understood is
+set aside under another name, and the user is told which. What two processes may change
+at once they change under `Home.locked`, which has a lock file for each file: `NAME.lock`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cmdop.errors import ConfigCorrupt, HomeUnusable
+
+T = TypeVar("T")
 
 
 class Home:
@@ -28,10 +33,19 @@ class Home:
     def folder(self) -> Path:
         """The folder itself, made if need be. Raises HomeUnusable."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True)
+            self.path.chmod(0o700)  # a umask may have taken away what its owner needs
+        except FileExistsError as error:
+            if not self.path.is_dir():
+                raise HomeUnusable(path=self.path, reason=self._why_no_folder()) from error
         except OSError as error:
             raise HomeUnusable(path=self.path, reason=error.strerror) from error
         return self.path
+
+    def _why_no_folder(self) -> str:
+        if self.path.is_symlink():
+            return f"it is a link to {os.readlink(self.path)}, where there is no folder"
+        return "it is not a folder"
 
     def read_bytes(self, name: str) -> bytes | None:
         """A file's content, None where there is none. Raises HomeUnusable."""
@@ -52,9 +66,10 @@ class Home:
         folder = self.folder()
         scratch = None
         try:
-            # mkstemp makes it 0600 and never follows a link that lies in wait.
+            # mkstemp makes it 0600, less the umask, and never follows a link that lies in wait.
             fd, scratch = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
             with os.fdopen(fd, "wb") as file:
+                os.chmod(scratch, 0o600)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -72,24 +87,52 @@ class Home:
         except OSError as error:
             raise HomeUnusable(path=self.file(name), reason=error.strerror) from error
 
+    def read(self, name: str, parse: Callable[[bytes], T]) -> T | None:
+        """What a file means, None where there is none. `parse` is pure; it raises ValueError.
+
+        Raises ConfigCorrupt for that, after setting the file aside, and HomeUnusable.
+        """
+        data = self.read_bytes(name)
+        if data is None:
+            return None
+        with contextlib.suppress(ValueError):
+            return parse(data)
+        with self.locked(name) as file:  # so that what goes aside is what was judged
+            return file.read(parse)
+
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON object's fields, None where there is no such file.
 
         Raises ConfigCorrupt for anything else, after setting the file aside.
         """
-        data = self.read_bytes(name)
-        if data is None:
-            return None
+        return self.read(name, json_fields)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[LockedFile]:
+        """A file of which we are the only one that changes it: no other process and no other thread.
+
+        Blocks while another one does. Not within itself. Raises HomeUnusable.
+        """
+        from cmdop.filelock import lock, unlock  # reading is what every start does
+
+        path = self.folder() / f"{name}.lock"
+        fd = -1
         try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise self.set_aside(name, str(error)) from error
-        if not isinstance(value, dict):
-            raise self.set_aside(name, "it is not a JSON object")
-        return value
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            os.chmod(path, 0o600)
+            lock(fd, blocking=True)
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            raise HomeUnusable(path=path, reason=error.strerror) from error
+        try:
+            yield LockedFile(self, name)
+        finally:
+            unlock(fd)
+            os.close(fd)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
-        self.write_bytes(name, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+        self.write_bytes(name, json_bytes(value))
 
     def set_aside(self, name: str, reason: str) -> ConfigCorrupt:
         """Move a file that makes no sense out of the way; the error that says so."""
@@ -101,3 +144,37 @@ class Home:
         except OSError as error:
             raise HomeUnusable(path=self.file(name), reason=error.strerror) from error
         return ConfigCorrupt(path=self.file(name), reason=reason, aside=aside)
+
+
+class LockedFile:
+    """A file while `Home.locked` holds its lock."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        self._home, self._name = home, name
+
+    def read(self, parse: Callable[[bytes], T]) -> T | None:
+        """As `Home.read`."""
+        data = self._home.read_bytes(self._name)
+        try:
+            return None if data is None else parse(data)
+        except ValueError as error:
+            raise self._home.set_aside(self._name, str(error)) from error
+
+    def write(self, data: bytes) -> None:
+        """As `Home.write_bytes`."""
+        self._home.write_bytes(self._name, data)
+
+
+def json_fields(data: bytes) -> dict[str, Any]:
+    """The fields of a JSON object. Raises ValueError for anything else."""
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    if isinstance(value, dict):
+        return value
+    raise ValueError("it is not a JSON object")
+
+
+def json_bytes(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cmdop.errors import ConfigCorrupt, HomeUnusable
-from cmdop.home import Home
+from cmdop.home import Home, json_bytes, json_fields
+from tests.disks import small_disk
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -45,15 +46,18 @@ def test_nothing_is_created_before_something_is_written(home: Home) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o277, 0o777])
 def test_folders_are_0700_and_files_0600_whatever_the_umask(home: Home, umask: int) -> None:
     before = os.umask(umask)
     try:
         home.write_json("config.json", {"key": "secret"})
+        with home.locked("other.json"):
+            pass
     finally:
         os.umask(before)
     assert mode(home.path) == 0o700
     assert mode(home.file("config.json")) == 0o600
+    assert mode(home.file("other.json.lock")) == 0o600
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
@@ -155,7 +159,105 @@ def test_every_corrupt_file_is_kept_under_a_name_of_its_own(home: Home) -> None:
         home.write_bytes("config.json", b"corrupt %d" % number)
         with pytest.raises(ConfigCorrupt):
             home.read_json("config.json")
-    assert sorted(path.read_bytes() for path in home.path.iterdir()) == [b"corrupt 0", b"corrupt 1", b"corrupt 2"]
+    aside = home.path.glob("config.json.corrupt-*")
+    assert sorted(path.read_bytes() for path in aside) == [b"corrupt 0", b"corrupt 1", b"corrupt 2"]
+
+
+# -- links, disks, and others who write ------------------------------------------------------------
+
+
+def test_a_home_behind_a_link_is_a_home(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    home = Home(tmp_path / "link")
+    home.write_json("config.json", {"a": 1})
+    with home.locked("config.json") as file:
+        assert file.read(json_fields) == {"a": 1}
+    assert Home(tmp_path / "real").read_json("config.json") == {"a": 1}
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_home_behind_a_link_to_nowhere_says_where_that_is(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    home = Home(tmp_path / "link")
+    assert home.read_json("config.json") is None
+    with pytest.raises(HomeUnusable, match=f"it is a link to {tmp_path}/nowhere, where there is no folder"):
+        home.write_json("config.json", {})
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(home: Home, tmp_path: Path) -> None:
+    home.folder()
+    home.file("config.json.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HomeUnusable, match=r"config\.json\.lock"):
+        home.locked("config.json").__enter__()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_another_one_mended_meanwhile_is_not_set_aside(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was corrupt when it was read, and no longer when we hold the lock."""
+    home.write_bytes("config.json", b"{")
+    locked = home.locked
+
+    def mended_first(name: str) -> Any:
+        home.write_json(name, {"mended": True})
+        return locked(name)
+
+    monkeypatch.setattr(home, "locked", mended_first)
+    assert home.read_json("config.json") == {"mended": True}
+    assert not list(home.path.glob("*.corrupt-*"))
+
+
+def test_on_a_full_disk_the_old_file_stays_and_the_reason_is_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        home = Home(disk.path / "cmdop")
+        home.write_json("config.json", {"old": True})
+        disk.fill()
+        with pytest.raises(HomeUnusable, match="No space left on device"):
+            home.write_json("config.json", {"new": True})
+        with home.locked("config.json") as file, pytest.raises(HomeUnusable, match="No space left on device"):
+            file.write(b"new")
+        assert home.read_json("config.json") == {"old": True}
+        assert sorted(os.listdir(home.path)) == ["config.json", "config.json.lock"]
+
+
+def test_on_a_read_only_disk_everything_is_read_and_nothing_lost(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        home = Home(disk.path / "cmdop")
+        home.write_json("config.json", {"old": True})
+        home.write_bytes("corrupt.json", b"{")
+        disk.make_read_only()
+        assert home.read_json("config.json") == {"old": True}
+        attempts: list[Callable[[], object]] = [
+            partial(home.write_json, "config.json", {}),
+            partial(home.remove, "config.json"),
+            partial(home.read_json, "corrupt.json"),
+            home.locked("config.json").__enter__,
+            Home(disk.path / "other").folder,
+        ]
+        for attempt in attempts:
+            with pytest.raises(HomeUnusable, match="Read-only file system"):
+                attempt()
+        assert sorted(os.listdir(home.path)) == ["config.json", "corrupt.json"]
+
+
+def _count(path: Path, start: Any) -> None:
+    start.wait(30)
+    for _ in range(WRITES):
+        with Home(path).locked("count.json") as file:
+            count = (file.read(json_fields) or {"count": 0})["count"]
+            file.write(json_bytes({"count": count + 1}))
+
+
+def test_under_its_lock_a_file_is_changed_by_one_process_at_a_time(home: Home) -> None:
+    processes = multiprocessing.get_context("spawn")
+    start = processes.Barrier(WRITERS)
+    writers = [processes.Process(target=_count, args=(home.path, start)) for _ in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert home.read_json("count.json") == {"count": WRITERS * WRITES}
 
 
 WRITERS, WRITES, SIZE = 2, 50, 20_000

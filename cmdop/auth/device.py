@@ -12,11 +12,23 @@ _KEY_BYTES: Final = 32
 
 
 def device_key(home: Home) -> bytes:
-    """The private key, 32 bytes raw. Raises HomeUnusable, or ConfigCorrupt for a torn file."""
-    key = home.read_bytes(FILE)
-    if key is None:
-        key = os.urandom(_KEY_BYTES)
-        home.write_bytes(FILE, key)
-    if len(key) != _KEY_BYTES:
-        raise home.set_aside(FILE, f"it has {len(key)} bytes, and a key has {_KEY_BYTES}")
+    """The private key, 32 bytes raw; two first runs at once get the same.
+
+    Raises HomeUnusable, or ConfigCorrupt for a torn file.
+    """
+    return home.read(FILE, _whole) or _made(home)
+
+
+def _made(home: Home) -> bytes:
+    with home.locked(FILE) as file:
+        key = file.read(_whole)
+        if key is None:
+            key = os.urandom(_KEY_BYTES)
+            file.write(key)
     return key
+
+
+def _whole(data: bytes) -> bytes:
+    if len(data) != _KEY_BYTES:
+        raise ValueError(f"it has {len(data)} bytes, and a key has {_KEY_BYTES}")
+    return data

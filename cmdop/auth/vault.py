@@ -10,15 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from cmdop.errors import KeyringUnusable
-from cmdop.home import Home
+from cmdop.errors import HomeUnusable, KeyringUnusable
+from cmdop.home import Home, LockedFile, json_bytes, json_fields
 
 FILE: Final = "secrets.json"
+KEYRING: Final = "keyring"
+IN_FILE: Final = "file"
 _SERVICE: Final = "cmdop"
 
 
 class Vault:
-    """The secrets of one CMDOP_HOME, by name."""
+    """The secrets of one CMDOP_HOME, by name.
+
+    A secret changes together with what `secrets.json` says of it, under that file's lock:
+    who waits for it while the keyring asks its user something needs the same keyring.
+    """
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -28,40 +34,65 @@ class Vault:
 
         Raises HomeUnusable or KeyringUnusable; what was there before then stays.
         """
-        index = self._index()
-        if _keyring_works():
-            _set(self._account(name), secret)
-            index[name] = {"in": "keyring"}
-        else:
-            index[name] = {"in": "file", "secret": secret}
-        self._home.write_json(FILE, index)
-        return str(index[name]["in"])
+        in_keyring = _keyring_works()
+        with self._home.locked(FILE) as file:
+            index = file.read(json_fields) or {}
+            if in_keyring:
+                self._keep_in_keyring(file, index, name, secret)
+                return KEYRING
+            in_keyring_before = _place(index.get(name)) == KEYRING
+            file.write(json_bytes({**index, name: {"in": IN_FILE, "secret": secret}}))
+        if in_keyring_before:
+            with suppress(KeyringUnusable):  # it does not work any more; that is why we are here
+                _delete(self._account(name))
+        return IN_FILE
 
     def get(self, name: str) -> str | None:
         """The secret, or None. Raises KeyringUnusable or ConfigCorrupt."""
         entry = self._index().get(name)
         if not isinstance(entry, dict):
             return None
-        secret = _get(self._account(name)) if entry.get("in") == "keyring" else entry.get("secret")
+        secret = _get(self._account(name)) if _place(entry) == KEYRING else entry.get("secret")
         return secret if isinstance(secret, str) else None
 
     def forget(self, name: str) -> bool:
-        """Forget a secret; whether there was one."""
-        index = self._index()
-        entry = index.pop(name, None)
-        if entry is None:
+        """Forget a secret; whether there was one. Raises KeyringUnusable: then it stays."""
+        if name not in self._index():
             return False
-        if isinstance(entry, dict) and entry.get("in") == "keyring":
-            _delete(self._account(name))
-        self._home.write_json(FILE, index)
-        return True
+        with self._home.locked(FILE) as file:
+            index = file.read(json_fields) or {}
+            entry = index.pop(name, None)
+            if _place(entry) == KEYRING:
+                _delete(self._account(name))
+            file.write(json_bytes(index))
+        return entry is not None
+
+    def places(self) -> dict[str, str]:
+        """The name of every secret, and where it is: `keyring` or `file`. Raises ConfigCorrupt."""
+        return {name: _place(entry) for name, entry in self._index().items()}
+
+    def _keep_in_keyring(self, file: LockedFile, index: dict[str, Any], name: str, secret: str) -> None:
+        _set(self._account(name), secret)
+        if index.get(name) == {"in": KEYRING}:
+            return
+        try:
+            file.write(json_bytes({**index, name: {"in": KEYRING}}))
+        except HomeUnusable:
+            with suppress(KeyringUnusable):  # nobody would ever find it there
+                _delete(self._account(name))
+            raise
 
     def _account(self, name: str) -> str:
-        """The keyring is one for all homes: the folder keeps them apart."""
-        return f"{self._home.path}:{name}"
+        """The keyring is one for all homes: the folder keeps them apart, by whatever link one comes to it."""
+        return f"{self._home.path.resolve()}:{name}"
 
     def _index(self) -> dict[str, Any]:
         return self._home.read_json(FILE) or {}
+
+
+def _place(entry: object) -> str:
+    """Where an entry of the index says that its secret is."""
+    return KEYRING if isinstance(entry, dict) and entry.get("in") == KEYRING else IN_FILE
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`cmdop connect`: a shell on a machine, the list of machines, and this client's key."""
+"""`cmdop connect`: a shell on a machine, the list of machines, this client's keys and workspaces."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from dataclasses import dataclass
 import click
 
 from cmdop.auth.credentials import Credential, Given
-from cmdop.cli.options import api_key_option, home, json_option, server_option
+from cmdop.cli.machine_keys import machine_keys_option
+from cmdop.cli.options import api_key_option, given_by, home, json_option, no_interactive_option, server_option
 from cmdop.errors import HostMissing, NotATerminal, UsageError
 from cmdop.home import Home
 
-SUBCOMMANDS = {"key": ("cmdop.cli.connect_key", "This workspace's API key.")}
+SUBCOMMANDS = {
+    "key": ("cmdop.cli.connect_key", "This workspace's API key."),
+    "workspace": ("cmdop.cli.connect_workspace", "The workspaces that this client knows."),
+    "machine": ("cmdop.cli.connect_machine", "The machines whose keys are known here."),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class ConnectOptions:
     """Whether a session that is left is kept for a while."""
     takeover: bool = False
     replay: str = "all"
+    machine_keys: str = "accept-new"
 
 
 class HostOrVerb(click.Group):
@@ -103,7 +109,8 @@ class HostOrVerb(click.Group):
     help="What to show of a session that was there before: with its scrollback (all), its screen, or nothing.",
 )
 @click.option("--detach-keys", metavar="KEYS", help="What leaves instead of ctrl-d, e.g. ctrl-p,ctrl-q.")
-@click.option("--no-interactive", "-q", is_flag=True, help="Never ask: fail when something is missing.")
+@no_interactive_option
+@machine_keys_option
 @click.option("--insecure", is_flag=True, help="Allow ws:// over a network.")
 @click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use.")
 @server_option
@@ -122,6 +129,7 @@ def connect(
     replay: str,
     detach_keys: str | None,
     no_interactive: bool,
+    machine_keys: str,
     insecure: bool,
     workspace: str | None,
     server: str | None,
@@ -135,7 +143,7 @@ def connect(
       cmdop connect prod-api-1
       cmdop connect --list
     """
-    given = Given(server, api_key, workspace)
+    given = given_by(ctx, server, api_key, workspace)
     ctx.obj = given
     if ctx.invoked_subcommand is not None:
         return None
@@ -155,6 +163,7 @@ def connect(
         insecure,
         takeover=takeover,
         replay=replay,
+        machine_keys=machine_keys,
     )
     if list_machines and options.host is not None:
         raise UsageError(reason="--list shows all machines; it takes no HOST")

@@ -212,6 +212,7 @@ def _attach(home: Home, credential: Credential) -> int:
 
 def _run_one(home: Home, credential: Credential) -> int:
     from cmdop.auth.device import device_key
+    from cmdop.cli.machine_keys import known_machines
     from cmdop.cli.progress import Silent
     from cmdop.client.connect import TerminalAbout, Wanted, join_session
     from cmdop.client.outcome import SessionEnded
@@ -219,7 +220,8 @@ def _run_one(home: Home, credential: Credential) -> int:
     from cmdop.winsize import DEFAULT_WINSIZE
 
     wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "dumb"), new=True, command=_SHOW)
-    joined = join_session(credential, device_key(home), wanted, Silent())
+    known = known_machines(home, credential)
+    joined = join_session(credential, device_key(home), known, wanted, Silent())
     output, ended = collect(joined)
     sys.stdout.buffer.write(output.replace(b"\r\n", b"\n"))
     return SessionEnded(ended).status

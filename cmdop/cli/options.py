@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from cmdop.errors import HomeUnusable
 from cmdop.home import Home
+
+if TYPE_CHECKING:
+    from cmdop.auth.credentials import Given
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,5 +49,36 @@ def api_key_option(command: F) -> F:
     return option(command)
 
 
+def given_by(ctx: click.Context, server: str | None, api_key: str | None, workspace: str | None) -> Given:
+    """What the options of a verb and the environment name, as the chain of credentials wants it."""
+    from cmdop.auth.credentials import Given  # not every verb with options wants a credential
+
+    if ctx.get_parameter_source("api_key") is ParameterSource.COMMANDLINE:
+        return Given(server, api_key, workspace)
+    # Not what click has: for click an empty variable is none.
+    return Given(server, None, workspace, os.environ.get("CMDOP_API_KEY"))
+
+
+def no_interactive_option(command: F) -> F:
+    option = click.option("--no-interactive", "-q", is_flag=True, help="Never ask: fail when something is missing.")
+    return option(command)
+
+
 def json_option(command: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+    """--json, before the verb or behind it."""
+    return click.option("--json", "as_json", is_flag=True, callback=_here_or_before, help="Print one JSON document.")(
+        command
+    )
+
+
+def _here_or_before(ctx: click.Context, _: click.Parameter, here: bool) -> bool:
+    """Whether --json stands here, or before this verb."""
+    above = ctx.parent
+    while above is not None and not here:
+        here, above = bool(above.params.get("as_json")), above.parent
+    return here
+
+
+def user_locale() -> str:
+    """The user's character locale, by POSIX's order of precedence (XBD §8.2)."""
+    return next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "")

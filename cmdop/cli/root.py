@@ -17,11 +17,16 @@ from cmdop.errors import CmdopError, OutputLost, UsageError
 
 VERBS = {
     "connect": ("cmdop.cli.connect", "A shell on one of your machines."),
+    "session": ("cmdop.cli.session", "Sessions on your machines, without attaching."),
+    "login": ("cmdop.cli.login", "Check a key with its relay, and keep it."),
+    "logout": ("cmdop.cli.logout", "Forget a workspace's key."),
     "agent": ("cmdop.cli.agent", "Make this machine reachable."),
     "relay": ("cmdop.cli.relay", "Run and administer a relay."),
     "demo": ("cmdop.cli.demo", "Relay, agent and shell on this machine, to try it."),
 }
 """Every verb: the module that has a click command of the same name, and its help line."""
+INTERNAL = {"session-host": ("cmdop.cli.session_host", "session_host")}
+"""What cmdop starts itself: module and command. Nobody is told of these."""
 
 
 class Verbs(click.Group):
@@ -31,9 +36,10 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in VERBS and cmd_name not in INTERNAL:
             return None
-        command = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+        module, name = INTERNAL.get(cmd_name) or (VERBS[cmd_name][0], cmd_name)
+        command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
 

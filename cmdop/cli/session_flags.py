@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from cmdop.auth.credentials import Given
-from cmdop.cli.options import api_key_option, json_option, server_option
+from cmdop.cli.machine_keys import machine_keys_option
+from cmdop.cli.options import api_key_option, given_by, json_option, no_interactive_option, server_option
 from cmdop.errors import UsageError
 
 Verb = Callable[..., int | None]
@@ -25,6 +26,7 @@ class Flags:
     as_json: bool = False
     no_interactive: bool = False
     insecure: bool = False
+    machine_keys: str = "accept-new"
 
     def host_or(self, argument: str | None) -> str | None:
         """The HOST that stood alone, or that of --host. Raises UsageError for both."""
@@ -40,9 +42,11 @@ def takes_flags(verb: Verb) -> Verb:
     def with_flags(
         *args: Any, server: str | None, api_key: str | None, workspace: str | None, as_json: bool, **rest: Any
     ) -> int | None:
-        given = Given(server, api_key, workspace)
+        given = given_by(click.get_current_context(), server, api_key, workspace)
         no_interactive = rest.pop("no_interactive") or as_json
-        flags = Flags(given, rest.pop("at_host"), as_json, no_interactive, rest.pop("insecure"))
+        flags = Flags(
+            given, rest.pop("at_host"), as_json, no_interactive, rest.pop("insecure"), rest.pop("machine_keys")
+        )
         return verb(flags, *args, **rest)
 
     options = (
@@ -51,7 +55,8 @@ def takes_flags(verb: Verb) -> Verb:
         server_option,
         click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use."),
         click.option("--insecure", is_flag=True, help="Allow ws:// over a network."),
-        click.option("--no-interactive", "-q", is_flag=True, help="Never ask: fail when something is missing."),
+        no_interactive_option,
+        machine_keys_option,
         click.option("--host", "at_host", metavar="HOST", help="The machine to look at, and no other."),
     )
     for option in options:

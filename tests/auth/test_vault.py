@@ -12,56 +12,14 @@ from typing import Any
 
 import keyring
 import pytest
-from keyring.backend import KeyringBackend
-from keyring.errors import KeyringLocked, PasswordDeleteError
+from keyring.errors import KeyringLocked
 
 from cmdop.auth.vault import FILE, Vault
 from cmdop.errors import ConfigCorrupt, HomeUnusable, KeyringUnusable
 from cmdop.home import Home
+from tests.auth.keyrings import MemoryKeyring, Unviable, WeakKeyring
 
 ROOT = Path(__file__).parents[2]
-
-
-class MemoryKeyring(KeyringBackend):
-    """A keyring that works."""
-
-    priority = 5.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: dict[tuple[str, str], str] = {}
-        self.fails: Exception | None = None
-
-    def _check(self) -> None:
-        if self.fails is not None:
-            raise self.fails
-
-    def get_password(self, service: str, username: str) -> str | None:
-        self._check()
-        return self.kept.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self._check()
-        self.kept[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        self._check()
-        if self.kept.pop((service, username), None) is None:
-            raise PasswordDeleteError("there is none")
-
-
-class Unviable(KeyringBackend):
-    """A keyring whose system is not there: asking how good it is raises."""
-
-    @property
-    def priority(self) -> float:
-        raise RuntimeError("Secret Service is not available")
-
-    def get_password(self, service: str, username: str) -> str | None:
-        raise RuntimeError("Secret Service is not available")
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        raise RuntimeError("Secret Service is not available")
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +70,46 @@ def test_a_secret_that_moves_into_the_keyring_leaves_the_file(home: Home, vault:
     vault.keep("name", "in the ring")
     assert b"in the file" not in home.file(FILE).read_bytes()
     assert vault.get("name") == "in the ring"
+
+
+def test_a_secret_that_moves_into_the_file_leaves_the_keyring(home: Home, vault: Vault, ring: MemoryKeyring) -> None:
+    vault.keep("name", "in the ring")
+    keyring.set_keyring(WeakKeyring(ring))
+    assert vault.keep("name", "in the file") == "file"
+    assert ring.kept == {}
+    assert vault.get("name") == "in the file"
+
+
+def test_it_is_told_of_every_secret_where_it_is(vault: Vault) -> None:
+    vault.keep("one", "1")
+    keyring.set_keyring(MemoryKeyring())
+    vault.keep("two", "2")
+    assert vault.places() == {"one": "file", "two": "keyring"}
+
+
+def test_a_home_behind_a_link_has_the_same_secrets(tmp_path: Path, ring: MemoryKeyring) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    Vault(Home(tmp_path / "link")).keep("name", "secret")
+    assert Vault(Home(tmp_path / "real")).get("name") == "secret"
+
+
+def test_where_the_file_cannot_be_written_the_keyring_has_nothing_more(
+    home: Home, vault: Vault, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else nobody would ever find it there, and forget it."""
+    vault.keep("old", "1")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(HomeUnusable):
+            vault.keep("new", "2")
+        assert list(ring.kept.values()) == ["1"]
+        vault.keep("old", "1b")
+    assert (vault.get("old"), vault.get("new")) == ("1b", None)
 
 
 def test_homes_do_not_see_each_other_s_secrets(tmp_path: Path, ring: MemoryKeyring) -> None:

@@ -102,10 +102,39 @@ def test_a_key_is_forgotten_once(where: Home, capsys: Said) -> None:
 def test_where_there_is_no_key_it_says_so(capsys: Said) -> None:
     assert run(["connect", "--workspace", "production", "key", "get"]) == 5
     assert capsys.readouterr().err == (
-        'cmdop: no API key for workspace "production"\nrun cmdop connect key set KEY, or cmdop login\n'
+        'cmdop: no API key for workspace "production"\n'
+        "run cmdop connect key set KEY --workspace production, or cmdop login --workspace production\n"
     )
     assert run(["connect", "--json", "key", "get"]) == 5
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "no-api-key"
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "no-api-key"
+    assert error["details"]["sources"][0] == {"source": "--api-key", "reason": "not given", "odd": False}
+
+
+def test_each_verb_prints_one_json_document(capsys: Said) -> None:
+    fields = {"workspace": "default", "server": "ws://localhost", "role": "admin"}
+    for words, more in [
+        (["set", KEY.text, "-s", "ws://localhost"], {"key": KEY.masked, "key_in": "file"}),
+        (["get"], {"key": KEY.text}),
+        (["clear"], {"key": KEY.masked}),
+    ]:
+        assert run(["connect", "key", *words, "--json"]) == 0
+        said = capsys.readouterr()
+        assert (json.loads(said.out), said.err) == ({**fields, **more}, "")
+
+
+def test_that_there_is_no_keyring_is_said_once(where: Home, capsys: Said) -> None:
+    for name in ("home", "work"):
+        run(["connect", "key", "set", KEY.text, "--workspace", name])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(f"in {where.path}/secrets.json (there is no keyring here)")
+    assert second.endswith(f"in {where.path}/secrets.json")
+
+
+def test_a_workspace_has_a_name_that_can_be_seen(where: Home, capsys: Said) -> None:
+    for name in (" ", "a\x1b[2J", "x" * 1000):
+        assert run(["connect", "key", "set", KEY.text, "--workspace", name]) == 2
+    assert not where.path.exists()
 
 
 def test_a_corrupt_file_is_set_aside_and_said(where: Home, capsys: Said) -> None:

@@ -24,6 +24,7 @@ from cmdop.errors import DemoFailed
 from cmdop.home import Home
 from cmdop.winsize import DEFAULT_WINSIZE
 from tests.cli.process import TIMEOUT_SECONDS, environment
+from tests.client.trusting import Trusting
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="it wants a PTY")
 
@@ -95,7 +96,7 @@ def test_the_stack_ends_with_an_exception_too(home: Home) -> None:
 def test_an_agent_that_was_killed_leaves_no_session_host(home: Home) -> None:
     with local_stack(home) as stack:
         wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "dumb"), new=True)
-        joined = join_session(stack.credential, device_key(home), wanted, Silent())
+        joined = join_session(stack.credential, device_key(home), Trusting(), wanted, Silent())
         host = LockFile(home, HOST_LOCK).holder()
         assert host
         os.kill(stack.agent_pid, signal.SIGKILL)

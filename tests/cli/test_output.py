@@ -99,3 +99,8 @@ def test_an_error_as_a_document_has_all_its_fields(capsys: Said) -> None:
 )
 def test_printable_keeps_letters_and_nothing_that_acts(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_a_row_may_have_lines_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("A", "B"), [("1", "2"), ("wide", "3")], [["  below\x1b"], []])
+    assert capsys.readouterr().out == "A     B\n1     2\n  below?\nwide  3\n"

@@ -1,0 +1,55 @@
+"""Options that several verbs share: where a key came from, and what stands before a verb."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from cmdop.auth.credentials import Given
+from cmdop.cli.options import api_key_option, given_by, json_option
+
+
+def given_of(*words: str) -> Given:
+    """What a verb with --api-key is given by a command line and the environment."""
+    found: list[Given] = []
+
+    @click.command()
+    @api_key_option
+    @click.pass_context
+    def verb(ctx: click.Context, api_key: str | None) -> None:
+        found.append(given_by(ctx, "ws://one", api_key, "work"))
+
+    verb.main(list(words), standalone_mode=False)
+    return found[0]
+
+
+def test_a_key_on_the_command_line_and_one_in_the_environment_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given_of() == Given("ws://one", None, "work", None)
+    assert given_of("-k", "ck_line") == Given("ws://one", "ck_line", "work", None)
+    monkeypatch.setenv("CMDOP_API_KEY", "ck_variable")
+    assert given_of() == Given("ws://one", None, "work", "ck_variable")
+    assert given_of("--api-key", "ck_line") == Given("ws://one", "ck_line", "work", None)
+
+
+def test_a_variable_that_is_set_and_empty_is_not_the_same_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMDOP_API_KEY", "")
+    assert given_of().environment_key == ""
+    assert given_of("--api-key", "").api_key == ""
+
+
+@pytest.mark.parametrize("words", [["--json", "verb"], ["verb", "--json"], ["--json", "verb", "--json"], ["verb"]])
+def test_json_may_stand_before_a_verb_or_behind_it(words: list[str]) -> None:
+    heard: list[bool] = []
+
+    @click.group()
+    @json_option
+    def above(as_json: bool) -> None:
+        pass
+
+    @above.command()
+    @json_option
+    def verb(as_json: bool) -> None:
+        heard.append(as_json)
+
+    above.main(words, standalone_mode=False)
+    assert heard == ["--json" in words]
