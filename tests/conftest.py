@@ -17,6 +17,11 @@ settings.register_profile("long", deadline=None, print_blob=True, max_examples=5
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "cmdop"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "how many schedules tests/session/test_simulation.py plays"
+    parser.addoption("--schedules", type=int, default=100_000, metavar="N", help=help_text)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test sees or changes the user's own cmdop or keyring."""

@@ -56,11 +56,14 @@ class Attach:
         *,
         read_only: bool = False,
         told_size: Winsize | None = None,
+        input_ends_shell: bool = True,
         tell: Callable[[Event], None] = _nobody,
     ) -> None:
         """`rejoin` comes back to the session at a place, over a new connection, or raises.
 
         `told_size` is the size that the machine was told when it was asked for the session.
+        With `input_ends_shell` the end of an input that is no terminal ends a shell that was
+        opened for it; else it only leaves.
         `tell` is called on the main thread with what happens meanwhile.
         """
         ready, stream = joined.ready, joined.stream
@@ -74,7 +77,7 @@ class Attach:
         self._show = Show(terminal.output, self._received, round_trip, answers)
         if terminal.is_tty:
             self._show.put_opening()
-        ends_shell = ready.created and not terminal.is_tty
+        ends_shell = input_ends_shell and ready.created and not terminal.is_tty
         self._typist = Typist(terminal, keys, answers, stream, self._events.put, read_only, ends_shell)
         self._redial = Redial(self._place, self._dial, lambda error: self._events.put(Failed(error)))
         self._shower = Shower(
@@ -101,8 +104,13 @@ class Attach:
         """How long the session lives without a client."""
         return self._first.ready.kept_seconds
 
+    def leave(self) -> None:
+        """Detach, whatever was typed and not sent. From any thread; never waits, and twice is quiet."""
+        self._events.put(Detached())
+
     def run(self, attached: Callable[[], None]) -> Outcome:
-        """Attach until something ends it, with the terminal put back. On the main thread.
+        """Attach until something ends it, with the terminal put back. On the main thread, where
+        the terminal has signals to hear of; here, main is whichever runs this.
 
         `attached` is called once the terminal is raw, so that the keys mean what it says.
         """
@@ -217,7 +225,7 @@ class Attach:
     def _place(self, spoilt: bool) -> Place:
         """Where both directions are, while there is no connection."""
         received = self._received
-        redraw = received.half_drawn or (spoilt and self._terminal.is_tty)
+        redraw = received.wants_redraw(spoilt and self._terminal.is_tty)
         return Place(
             received.next_offset,
             self._typist.acked,

@@ -24,6 +24,7 @@ HELD_BYTES: Final = 128 * KIB
 """What is read of the output while a client that vanished is waited for."""
 BACKLOG_BYTES: Final = 4096
 """After a flush in the kernel nobody is made to wait for more than this."""
+_PIECE_BYTES: Final = 4 * KIB
 BLOCKED_SECONDS: Final = 1.0
 """A client that had no credit so lately has much that it did not show."""
 
@@ -133,7 +134,7 @@ class Broadcast:
             view.skipped = drawing is Drawing.SKIP
             view.start(head)
             return drawing
-        room = min(view.credit.spendable(view.cursor), DATA_MAX_BYTES)
+        room = self._room(view)
         if not room and view.cursor < head:
             view.blocked_at = now
         if not room or view.cursor == head:
@@ -141,6 +142,12 @@ class Broadcast:
         piece = Bytes(view.cursor, self.ring.read(view.cursor, room))
         view.cursor += len(piece.data)
         return piece
+
+    def _room(self, view: View) -> int:
+        """The most that goes into one record: never all of a small window, or the client
+        would grant again only when the sender already stands still."""
+        credit = view.credit.spendable(view.cursor)
+        return min(credit, DATA_MAX_BYTES, max(credit // 2, _PIECE_BYTES))
 
     def _left_behind(self, view: View, views: Collection[View]) -> bool:
         """Whether a client that can take more is too far behind to get all of it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from cmdop.errors import SessionRefused
+from cmdop.errors import SessionRefused, TakenOver
 from cmdop.limits import CLIENTS_PER_SESSION_MAX, DEPARTED_MAX, GRACE_SECONDS, HOLD_SECONDS, OFFSET_MAX
 from cmdop.session.arbitration import SizeOwner
 from cmdop.session.broadcast import Broadcast, Bytes, Drawing, View
@@ -47,7 +47,9 @@ class Member:
         return "observer" if self.observer else "operator"
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
+    """The program waits for a client that vanished when the output was at `head`, until then."""
+
     head: int
     until: float
 
@@ -77,12 +79,13 @@ class SessionCore(Generic[M]):
         self.winsize: Winsize | None = None
         """The size that a client or a call gave the PTY last."""
         self._sizes = SizeOwner()
-        self._asked: list[tuple[int, str]] = [(0, "")]
+        self.answerers: list[tuple[int, str]] = [(0, "")]
         """From which offset on questions were whose to answer, as far back as the ring goes."""
-        self._held: _Held | None = None
-        """The program waits for a client that vanished."""
+        self.held: Held | None = None
         self._departed: dict[str, Typist] = {}
         """Typists of clients that vanished, the last one last: they may resume."""
+        self.sent_away: dict[str, str] = {}
+        """Clients that were detached, the last one last, and by which operator: they may not."""
 
     @property
     def answerer(self) -> str:
@@ -92,7 +95,7 @@ class SessionCore(Generic[M]):
     def asked(self, client_id: str, offset: int) -> list[tuple[int, bool]]:
         """From which offsets on, beginning with this one, questions are a client's own to answer."""
         asked: list[tuple[int, bool]] = []
-        for begin, answerer in self._asked:
+        for begin, answerer in self.answerers:
             mine = answerer == client_id
             if begin <= offset:
                 asked = [(offset, mine)]
@@ -125,11 +128,12 @@ class SessionCore(Generic[M]):
         """Let a client in; the same client's older connection, which it replaces, and what changes.
 
         `drawn` is whether one that did not open the session and does not resume gets to see
-        what was before. Raises SessionRefused when it may not come, RemoteProtocolError for
-        a resume where nothing ever was. Nothing is changed then.
+        what was before. Raises SessionRefused or TakenOver when it may not come,
+        RemoteProtocolError for a resume where nothing ever was. Nothing is changed then.
         """
         older = self.members.get(member.client_id)
         self._check_room(member, older)
+        self._check_resume(member, resume)
         if resume is not None:
             self.output.resume(member.view, resume.output_offset, resume.redraw)
             member.typist = self._typist_of(member, older, resume)
@@ -138,12 +142,12 @@ class SessionCore(Generic[M]):
         else:
             self.output.join(member.view, drawn)
         self._departed.pop(member.client_id, None)
-        self._held = None if not member.observer else self._held
+        self.held = None if not member.observer else self.held
         self.members[member.client_id] = member
         self.grace.clients_are(len(self.members), now)
         changes = _NONE if member.observer else self._claim(member, member.winsize)
-        if created:
-            self._asked = [(0, self.answerer)]
+        if created and not self.answerers[0][1]:  # what was asked before anybody came is its own
+            self.answerers[0] = self.answerers[0][0], member.client_id
         return older, changes
 
     def _check_room(self, member: M, older: M | None) -> None:
@@ -152,6 +156,13 @@ class SessionCore(Generic[M]):
             raise SessionRefused(host="the machine", reason="somebody else is attached under this client's id")
         if older is None and len(self.members) >= CLIENTS_PER_SESSION_MAX:
             raise SessionRefused(host="the machine", reason=f"{CLIENTS_PER_SESSION_MAX} clients are attached to it")
+
+    def _check_resume(self, member: M, resume: Resume | None) -> None:
+        """One that did not hear that it was sent away hears it now; its typing is not counted any more."""
+        if resume is None:
+            self.sent_away.pop(member.client_id, None)
+        elif member.client_id in self.sent_away:
+            raise TakenOver(operator=self.sent_away[member.client_id])
 
     def _typist_of(self, member: M, older: M | None, resume: Resume) -> Typist:
         known = older.typist if older is not None else self._departed.get(member.client_id)
@@ -167,7 +178,7 @@ class SessionCore(Generic[M]):
         del self.members[member.client_id]
         self.keyboard.left(member.typist, now)
         if not left and not member.observer:
-            self._held = _Held(self.output.ring.head, now + HOLD_SECONDS)
+            self.held = Held(self.output.ring.head, now + HOLD_SECONDS)
         if not left:
             self._departed[member.client_id] = member.typist
             while len(self._departed) > DEPARTED_MAX:
@@ -175,6 +186,14 @@ class SessionCore(Generic[M]):
         self.grace.clients_are(len(self.members), now)
         before = self.answerer
         return self._changed(self._sizes.leave(member.client_id), before)
+
+    def send_away(self, member: M, operator: str, now: float) -> Changes:
+        """A client is detached by another one's operator, and may not resume. Twice is quiet."""
+        changes = self.detach(member, now, left=True)
+        self.sent_away[member.client_id] = operator
+        while len(self.sent_away) > DEPARTED_MAX:
+            del self.sent_away[next(iter(self.sent_away))]
+        return changes
 
     # -- typing and sizes ------------------------------------------------------------------------
 
@@ -207,9 +226,9 @@ class SessionCore(Generic[M]):
     def _remember_answerer(self) -> None:
         """Questions are somebody else's from the head on; what is before the ring's tail is forgotten."""
         head, tail = self.output.ring.head, self.output.ring.tail
-        later = [entry for entry in self._asked if tail < entry[0] < head]
-        before = [who for begin, who in self._asked if begin <= tail]
-        self._asked = [(tail, who) for who in before[-1:]] + later + [(head, self.answerer)]
+        later = [entry for entry in self.answerers if tail < entry[0] < head]
+        before = [who for begin, who in self.answerers if begin <= tail]
+        self.answerers = [(tail, who) for who in before[-1:]] + later + [(head, self.answerer)]
 
     # -- output -----------------------------------------------------------------------------------------
 
@@ -222,19 +241,19 @@ class SessionCore(Generic[M]):
 
     def may_read(self, now: float) -> bool:
         """Whether the program may go on: somebody takes its output, or nobody is waited for."""
-        held = self._held is not None and now < self._held.until
-        return self.output.may_read(self.views(), self._held.head if self._held and held else None, now)
+        held = self.held is not None and now < self.held.until
+        return self.output.may_read(self.views(), self.held.head if self.held and held else None, now)
 
     def hold_due_in_seconds(self, now: float) -> float | None:
         """How long until the program need not wait any more, None while it does not."""
-        if self._held is None or any(member.view.paces for member in self.members.values()):
+        if self.held is None or any(member.view.paces for member in self.members.values()):
             return None
-        return max(0.0, self._held.until - now)
+        return max(0.0, self.held.until - now)
 
     def move_on(self, now: float) -> None:
         """Wait no longer for what is overdue: a client that vanished, the rest of a paste."""
-        if self._held is not None and now >= self._held.until:
-            self._held = None
+        if self.held is not None and now >= self.held.until:
+            self.held = None
         self.keyboard.release_stalled(now)
 
     def flushed(self, now: float) -> list[M]:

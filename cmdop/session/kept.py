@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from cmdop.session.core import Member, SessionCore
+from cmdop.session.core import Held, Member, SessionCore
 from cmdop.session.keyboard import Typist
 from cmdop.session.pastes import PasteScanner
 from cmdop.winsize import Winsize
@@ -23,6 +23,9 @@ def kept_core(core: SessionCore[M], now: float) -> tuple[dict[str, Any], list[by
         "head": ring.head,
         "grace": [core.grace.grace_seconds, core.grace.left_seconds(now)],
         "winsize": core.winsize,
+        "answerers": core.answerers,
+        "held": [core.held.head, core.held.until - now] if core.held else None,
+        "sent_away": core.sent_away,
         "departed": [_kept_typist(typist) for typist in core.departed()],
         "pending": [typist.client_id for typist, _ in pending],
     }
@@ -34,7 +37,11 @@ def core_from(state: dict[str, Any], blobs: list[bytes], now: float) -> SessionC
     core: SessionCore[Any] = SessionCore(now, state["grace"][0])
     core.grace.left_is(state["grace"][1], now)
     core.grace.relay_is(False, now)
+    core.output.ring.grow(len(blobs[0]))
     core.output.ring.restore(state["head"], blobs[0])
+    core.answerers = [(begin, who) for begin, who in state["answerers"]]
+    core.held = Held(state["held"][0], now + state["held"][1]) if state["held"] else None
+    core.sent_away = state["sent_away"]
     core.winsize = Winsize(*state["winsize"]) if state["winsize"] else None
     typists = {kept["client_id"]: _typist_from(kept) for kept in state["departed"]}
     core.remember(typists.values())

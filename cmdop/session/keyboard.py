@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from cmdop.limits import PASTE_STALL_SECONDS
+from cmdop.limits import ANSWERS_MAX_BYTES, PASTE_STALL_SECONDS
 from cmdop.session.pastes import PasteScanner
 from cmdop.session.typed import TypedIn
 
@@ -52,6 +52,13 @@ class Keyboard:
         self._put(typist, data, now)
         if self._held:
             self._release(now)
+
+    def answer(self, typist: Typist, data: bytes, now: float) -> None:
+        """What a model answers to a program's questions, which may ask and not read: past
+        `ANSWERS_MAX_BYTES` that wait, answers are lost."""
+        if typist.typed.received - typist.typed.taken < ANSWERS_MAX_BYTES:
+            typist.typed.received += len(data)
+            self.put(typist, data, now)
 
     def took(self, size: int, now: float) -> tuple[Typist, int] | None:
         """The PTY took so much of `next_bytes`; whom to acknowledge up to which offset, if it is time."""
@@ -114,10 +121,13 @@ class Keyboard:
         self._waiting.append((typist, data))
 
     def _release(self, now: float) -> None:
-        """Take up what was held; it may hold a paste in its turn."""
-        held, self._held = self._held, deque()
-        for typist, data in held:
-            if self._pasting in (None, typist):
-                self._put(typist, data, now)
-            else:
-                self._held.append((typist, data))
+        """Take up what was held, in its order; it may hold a paste in its turn."""
+        while self._held and self._pasting is None:
+            held, self._held = self._held, deque()
+            while held and not (self._held and self._pasting is None):
+                typist, data = held.popleft()
+                if self._pasting in (None, typist):
+                    self._put(typist, data, now)
+                else:
+                    self._held.append((typist, data))
+            self._held += held  # behind those who waited for a paste that is whole now

@@ -29,19 +29,21 @@ class Received:
         """The credit that this connection's `Register` gave."""
         self._replay_bytes = 0
         self._drawing = self._more_to_draw = self._joining = not created
+        self._spoilt = False
 
     @property
     def credit_bytes(self) -> int:
         """What was granted and has not come: what a resume gives as `window_bytes`."""
         return min(self._window.limit - self.next_offset, WINDOW_MAX_BYTES)
 
-    @property
-    def half_drawn(self) -> bool:
-        """Whether a replay is due, or has begun and nothing yet says that it is whole.
+    def wants_redraw(self, spoilt: bool) -> bool:
+        """Whether a resume asks for the screen to be drawn anew: it was `spoilt` by a line of
+        ours, or a replay is due, or has begun and nothing yet says that it is whole.
 
-        A connection that ends here may leave half a screen: the resume asks for a redraw.
+        Once it was spoilt that holds, over any number of connections, until a flush.
         """
-        return self._drawing
+        self._spoilt = self._spoilt or spoilt
+        return self._spoilt or self._drawing
 
     @property
     def history_missing(self) -> bool:
@@ -87,6 +89,7 @@ class Received:
         self.next_offset = offset
         self._replay_bytes = 0
         self._drawing = self._more_to_draw = True
+        self._spoilt = False
         return self._window.skipped_to(offset, min(offset + self._registered_bytes, OFFSET_MAX))
 
     def shown(self, size: int, now: float, round_trip_seconds: float) -> int | None:
@@ -108,4 +111,4 @@ class Received:
             raise RemoteProtocolError(reason=f"output resumed at {offset}, and {self.next_offset} was next")
         self._registered_bytes = registered_bytes
         limit = self._window.limit
-        return None if offset > self.next_offset or limit <= offset + registered_bytes else limit
+        return None if limit <= offset + registered_bytes else limit

@@ -11,16 +11,18 @@ class RingBuffer:
     `head` is the offset of the next byte to come, `tail` that of the oldest one kept.
     """
 
-    __slots__ = ("_bytes", "capacity", "head")
+    __slots__ = ("_begin", "_bytes", "capacity", "head")
 
     def __init__(self, capacity: int = RING_BYTES) -> None:
         self.capacity = capacity
         self.head = 0
+        self._begin = 0
+        """Nothing before this was ever in it: what has grown does not know what it forgot."""
         self._bytes = bytearray(capacity)
 
     @property
     def tail(self) -> int:
-        return max(0, self.head - self.capacity)
+        return max(self._begin, self.head - self.capacity)
 
     def append(self, data: bytes) -> None:
         """Add bytes at the head; the oldest ones go."""
@@ -41,7 +43,7 @@ class RingBuffer:
 
     def restore(self, head: int, newest: bytes) -> None:
         """Be a ring that holds these newest bytes of a stream that is `head` long."""
-        self.head = head - len(newest)
+        self.head = self._begin = head - len(newest)
         self.append(newest)
 
     def read(self, offset: int, max_bytes: int) -> bytes:

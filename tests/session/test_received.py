@@ -61,18 +61,18 @@ def test_a_replay_has_an_end_and_output_or_a_flush_begin_another_one(received: R
 
 
 def test_a_replay_is_whole_once_output_follows(received: Received) -> None:
-    assert received.half_drawn  # not even begun
+    assert received.wants_redraw(spoilt=False)  # not even begun
     received.replay(START, 10)
-    assert received.half_drawn
+    assert received.wants_redraw(spoilt=False)
     received.output(START, 1, 0.0)
-    assert not received.half_drawn
+    assert not received.wants_redraw(spoilt=False)
     received.flush(START + 1)
-    assert received.half_drawn
+    assert received.wants_redraw(spoilt=False)
 
 
 def test_a_session_that_was_opened_for_this_client_has_nothing_to_draw() -> None:
     received = Received(START, created=True)
-    assert not received.half_drawn
+    assert not received.wants_redraw(spoilt=False)
     assert not received.history_missing
 
 
@@ -241,3 +241,26 @@ class Session(RuleBasedStateMachine):
 
 TestSession = Session.TestCase
 TestSession.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_spoilt_screen_stays_so_over_connections_until_a_flush() -> None:
+    received = Received(0, created=True)
+    assert received.wants_redraw(spoilt=True)
+    received.lost()
+    received.resumed(0, 10)
+    received.output(0, 5, 0.0)
+    assert received.wants_redraw(spoilt=False)
+    received.flush(5)
+    received.output(5, 1, 0.0)
+    assert not received.wants_redraw(spoilt=False)
+
+
+def test_credit_that_was_granted_while_there_was_no_connection_is_told_wherever_output_goes_on() -> None:
+    received = Received(0, created=True)
+    received.output(0, WINDOW_MIN_BYTES, 0.0)
+    received.lost()
+    given = received.credit_bytes
+    received.shown(WINDOW_MIN_BYTES, 1.0, 0.0)
+    limit = received.resumed(WINDOW_MIN_BYTES + 10, given)
+    assert limit is not None
+    assert limit > WINDOW_MIN_BYTES + 10 + given

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from cmdop.errors import RemoteProtocolError
-from cmdop.session.states import TRANSITIONS, StreamEvent, StreamState
+from cmdop.session.states import PATIENCE_SECONDS, TRANSITIONS, StreamEvent, StreamState
 
 Event, State = StreamEvent, StreamState
 
 
 def test_a_stream_goes_through_all_its_states_in_order() -> None:
     state = State.GREETING
-    happening = [Event.HANDSHAKE, Event.HANDSHAKE, Event.REGISTER, Event.CHALLENGED, Event.RESPONSE, Event.ADMITTED]
-    seen = [state := state.after(event) for event in [*happening, Event.DATA, Event.CLOSE]]
-    assert set(seen) | {State.GREETING} == set(State)
+    entering = [Event.HANDSHAKE, Event.HANDSHAKE, Event.REGISTER, Event.CHALLENGED, Event.RESPONSE, Event.JUDGED]
+    seen = [state := state.after(event) for event in [*entering, Event.ADMITTED, Event.DATA, Event.CLOSE]]
+    assert set(seen) | {State.GREETING, State.CALLING} == set(State)
 
 
 @pytest.mark.parametrize("state", State)
@@ -37,3 +37,15 @@ def test_a_stream_may_end_in_any_state_and_then_stays_ended(state: StreamState) 
 
 def test_data_is_taken_from_nobody_who_was_not_admitted() -> None:
     assert [state for state in State if (state, Event.DATA) in TRANSITIONS] == [State.ATTACHED]
+
+
+def test_an_answer_comes_once_for_each_challenge() -> None:
+    judging = State.AUTHENTICATING.after(Event.RESPONSE)
+    assert (judging, Event.RESPONSE) not in TRANSITIONS
+    assert (State.ADMITTING, Event.RESPONSE) not in TRANSITIONS
+    assert judging.after(Event.CHALLENGED) is State.AUTHENTICATING
+
+
+def test_every_state_but_those_of_use_has_an_end() -> None:
+    assert set(State) - set(PATIENCE_SECONDS) == {State.ATTACHED, State.CALLING, State.CLOSED}
+    assert PATIENCE_SECONDS[State.AUTHENTICATING] >= 60, "a person types"
