@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cmdop.auth.known_machines import KnownMachines, Sighting
+from cmdop.auth.workspaces import DEFAULT_WORKSPACE
+from cmdop.home import Home
+from cmdop.seal.noise import public_key
+from cmdop.transport.address import parse_server
+from tests_e2e.exchange import Client
+from tests_e2e.fault import FaultProxy, bad_way
+from tests_e2e.mock_machine import MACHINE, STATIC_KEY
 from tests_e2e.mock_relay import MockRelay
 from tests_e2e.stack import Stack, new_stack
 from tests_e2e.terminal import CMDOP, Job, UserTerminal
@@ -64,10 +72,18 @@ def user(terminal: UserTerminal, tmp_path: Path) -> User:
     return User(terminal, tmp_path, clean_environment(tmp_path))
 
 
+def acquaint(somebody: User, url: str, *machines: Sighting) -> None:
+    """Let them be known from before: the first sight of one has a line of its own."""
+    known = KnownMachines(Home(Path(somebody.env["CMDOP_HOME"])), parse_server(url).url, DEFAULT_WORKSPACE)
+    known.load()
+    known.proven(*machines)
+
+
 @pytest.fixture
 def ann(user: User, relay: MockRelay) -> User:
-    """Somebody with a key for the mock relay."""
+    """Somebody with a key for the mock relay, who knows its machine."""
     user.env |= {"CMDOP_SERVER": relay.url, "CMDOP_API_KEY": relay.key.text}
+    acquaint(user, relay.url, Sighting(MACHINE.machine_id, MACHINE.name, public_key(STATIC_KEY)))
     return user
 
 
@@ -123,8 +139,9 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def as_operator(somebody: User, running: Stack) -> User:
-    """The same user, with an operator's key for this relay."""
+    """The same user, with an operator's key for this relay, who knows its machines."""
     somebody.env |= {"CMDOP_SERVER": running.url, "CMDOP_API_KEY": running.operator_key}
+    acquaint(somebody, running.url, *[running.sighting(name) for name in running.agents])
     return somebody
 
 
@@ -139,3 +156,57 @@ def shell(somebody: User, host: str) -> Job:
     somebody.terminal.type(b"PS1='re''-dy> '\r")
     somebody.terminal.expect_exact(READY)
     return job
+
+
+Join = Callable[..., Client]
+
+
+@pytest.fixture
+def join() -> Iterator[Join]:
+    """Attaches a user at one more terminal: `join(user, "alpha")`."""
+    attached: list[Client] = []
+
+    def attach_one(somebody: User, *words: str, answer: Callable[[bytes], bytes] | None = None) -> Client:
+        attached.append(Client(somebody, *words, answer=answer))
+        return attached[-1]
+
+    yield attach_one
+    for client in attached:
+        client.close()
+
+
+# -- a bad network ------------------------------------------------------------------------
+
+
+@dataclass
+class BadNetwork:
+    """A relay, the agent `alpha`, and bad ways from a client and from the agent to the relay."""
+
+    stack: Stack
+    client_way: FaultProxy
+    agent_way: FaultProxy
+
+    def way(self, leg: str) -> FaultProxy:
+        return {"client": self.client_way, "agent": self.agent_way}[leg]
+
+
+@pytest.fixture
+def lone_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    stack = new_stack(folder, clean_environment(folder))
+    yield stack
+    stack.close()
+
+
+@pytest.fixture
+def network(lone_relay: Stack) -> Iterator[BadNetwork]:
+    with bad_way(lone_relay.address) as client_way, bad_way(lone_relay.address) as agent_way:
+        lone_relay.start_agent("alpha", server=agent_way.url)
+        yield BadNetwork(lone_relay, client_way, agent_way)
+
+
+def with_bad_way(somebody: User, network: BadNetwork) -> User:
+    """The same user, with an operator's key, behind the client's bad way."""
+    as_operator(somebody, network.stack)
+    somebody.env["CMDOP_SERVER"] = network.client_way.url
+    return somebody

@@ -8,11 +8,14 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cmdop.auth.known_machines import Sighting
+from cmdop.seal.noise import public_key
 from tests_e2e.terminal import CMDOP
 from tests_e2e.timing import START_SECONDS, STEP_SECONDS
 
@@ -100,6 +103,10 @@ class Stack:
     operator_key: str = ""
     relay: Running | None = None
     agents: dict[str, Running] = field(default_factory=dict)
+    ways: dict[str, str] = field(default_factory=dict)
+    """Which server each agent was told."""
+    daemons: set[str] = field(default_factory=set)
+    """Agents in the background."""
     everything: list[Running] = field(default_factory=list)
 
     def environment(self, who: str, **more: str) -> dict[str, str]:
@@ -108,11 +115,11 @@ class Stack:
         home.mkdir(exist_ok=True)
         return {**self.env, "HOME": str(home), "CMDOP_HOME": str(home / "cmdop"), **more}
 
-    def run(self, *words: str, **more: str) -> str:
+    def run(self, *words: str, who: str = "relay", **more: str) -> str:
         """What a command that ends prints."""
         done = subprocess.run(
             [CMDOP, *words],
-            env=self.environment("relay", **more),
+            env=self.environment(who, **more),
             capture_output=True,
             text=True,
             timeout=START_SECONDS,
@@ -120,6 +127,12 @@ class Stack:
         )
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the relay listens."""
+        host, port = self.url.removeprefix("ws://").rsplit(":", 1)
+        return host, int(port)
 
     def start_relay(self, listen: str = "127.0.0.1:0") -> None:
         words = ["relay", "serve", "--listen", listen, "--db", str(self.folder / "relay.db")]
@@ -133,13 +146,43 @@ class Stack:
         words = ["relay", "key", "create", "--workspace", "production", "--label", "ann", "--role", "operator", *db]
         self.operator_key = json.loads(self.run(*words, CMDOP_API_KEY=self.admin_key))["key"]
 
-    def start_agent(self, name: str, key: str | None = None) -> Running:
-        words = ["agent", "start", "--foreground", "--name", name, "--server", self.url, "--shell", SHELL]
+    def start_agent(self, name: str, key: str | None = None, server: str | None = None) -> Running:
+        """An agent, with another way to the relay if `server` says one. It may have been there before."""
+        self.ways[name] = server or self.ways.get(name, self.url)
+        words = ["agent", "start", "--foreground", "--name", name, "--server", self.ways[name], "--shell", SHELL]
         keys = {"CMDOP_API_KEY": key or self.admin_key}
         agent = self._start(f"agent {name}", words, self.environment(f"agent-{name}", **keys))
         agent.wait_line("online as")
         self.agents[name] = agent
         return agent
+
+    def status(self, name: str) -> dict[str, Any]:
+        """What an agent says of itself."""
+        found: dict[str, Any] = json.loads(self.run("agent", "status", "--json", who=f"agent-{name}"))
+        return found
+
+    def sighting(self, name: str) -> Sighting:
+        """An agent's machine, as a client sees it."""
+        home = self.folder / f"agent-{name}" / "cmdop"
+        about = json.loads((home / "machine.json").read_text())
+        return Sighting(about["machine_id"], about["name"], public_key((home / "machine.key").read_bytes()))
+
+    def until_clients(self, name: str, clients: int) -> None:
+        """Until so many are attached to the agent's one session. Nothing tells of that, so it is looked at."""
+        until = time.monotonic() + START_SECONDS
+        while [session["clients"] for session in self.status(name)["sessions"]] != [clients]:
+            assert time.monotonic() < until, self.status(name)
+
+    def kill_agent(self, name: str) -> None:
+        """SIGKILL, and no other to take its place."""
+        os.kill(self.status(name)["pid"], signal.SIGKILL)
+        self.agents[name].process.wait(STEP_SECONDS)
+
+    def restart_agent(self, name: str) -> None:
+        """As its user would. What comes is a daemon, and not ours to wait for."""
+        self.run("agent", "restart", who=f"agent-{name}")
+        self.agents[name].process.wait(STEP_SECONDS)
+        self.daemons.add(name)
 
     def _start(self, name: str, words: list[str], env: Mapping[str, str]) -> Running:
         running = Running(name, words, env)
@@ -157,8 +200,16 @@ class Stack:
 
     def close(self) -> None:
         """End everything, agents first; nobody may need to be killed."""
+        for name in self.daemons:
+            self.run("agent", "stop", who=f"agent-{name}")
         for running in reversed(self.everything):
             running.stop()
+        for name, agent in self.agents.items():
+            if agent.process.returncode == -signal.SIGKILL:  # its shells wait for another one
+                env = self.environment(f"agent-{name}")
+                subprocess.run(
+                    [CMDOP, "agent", "stop"], env=env, capture_output=True, timeout=START_SECONDS, check=False
+                )
 
 
 def new_stack(folder: Path, env: Mapping[str, str], *agents: str) -> Stack:

@@ -145,6 +145,16 @@ class UserTerminal:
         """Everything that was read so far."""
         return self._log.getvalue().replace(_MARK, b"")
 
+    def fileno(self) -> int:
+        """The user's side, for who reads it alone from now on."""
+        return self._master
+
+    def unread(self) -> bytes:
+        """What was read from `fileno` and nobody has expected yet; it is taken away."""
+        unread, self.screen.buffer = self.screen.buffer, b""
+        assert isinstance(unread, bytes)
+        return unread
+
     # -- how it is set up -------------------------------------------------------------------------
 
     def attributes(self) -> list[Any]:

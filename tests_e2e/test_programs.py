@@ -174,7 +174,7 @@ def test_leaving_vim_puts_the_terminal_back_and_vim_goes_on(pair: SideBySide) ->
     pair.type("gg")
     assert pair.same(" 1,1 ", look=without_past).state["pane_title"] == "vim:sample.py"
     pair.run(":qa!")
-    pair.same("[3]")
+    pair.same("[3]", look=without_past)
 
 
 # -- less -------------------------------------------------------------------------------------

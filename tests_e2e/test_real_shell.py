@@ -132,7 +132,7 @@ def test_letters_of_every_length_go_there_and_back(ann: User) -> None:
 
 def test_many_attaches_leave_nothing_behind_on_the_machine(ann: User, stack: Stack) -> None:
     """The thousand of the acceptance are done by hand; these find what leaks each time."""
-    pids = {name: stack.agents[name].process.pid for name in stack.agents}
+    pids = {name: stack.status(name)["host_pid"] for name in stack.agents}
     job = shell(ann, "beta")
     ann.terminal.type(b"\x04")
     assert job.wait() == 0

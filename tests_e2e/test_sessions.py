@@ -22,6 +22,7 @@ from cmdop.client.calls import MachineCalls
 from cmdop.client.connect import reach_relay
 from cmdop.limits import GRACE_SECONDS, SESSIONS_MAX
 from cmdop.wire.call_messages import CreateSession
+from tests.client.trusting import Trusting
 from tests_e2e.conftest import User, as_operator
 from tests_e2e.stack import Stack
 from tests_e2e.terminal import CMDOP
@@ -254,7 +255,7 @@ def test_a_machine_has_so_many_sessions_and_then_says_so(own_stack: Stack) -> No
     ann = Operator(own_stack, own_stack.operator_key)
     key = parse_key(ann.key)
     link = reach_relay(Credential(key, ann.url, "production"))
-    calls = MachineCalls(lambda: link.open(link.machines()[0], key.role.attaches_as, key, os.urandom(32)))
+    calls = MachineCalls(lambda: link.open(link.machines()[0], key.role.attaches_as, key, os.urandom(32), Trusting()))
     for _ in range(SESSIONS_MAX):
         calls.create(CreateSession(command=("sleep", "1000")))
     calls.close()

@@ -16,3 +16,12 @@ START_SECONDS = 20 * UNIT_SECONDS
 GIVE_UP_SECONDS = 25 * UNIT_SECONDS
 """For a client to give up on a peer that is silent: its own timeouts are 9 and 10 s."""
 BULK_SECONDS = 60 * UNIT_SECONDS
+"""For megabytes, or a client that finds its way back."""
+LONG = os.environ.get("CMDOP_TEST_LONG", "") == "1"
+"""Whether the tests with a `usual` and a `long` number of rounds do the long one: minutes instead of seconds."""
+LONG_SECONDS = 7200 * UNIT_SECONDS
+
+
+def rounds(usual: int, long: int) -> int:
+    """How often to do what chance decides about: as often as an acceptance wants with CMDOP_TEST_LONG=1."""
+    return long if LONG else usual
