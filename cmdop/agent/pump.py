@@ -77,7 +77,13 @@ class Pump:
         """Tell a client of the end once it has every byte; whether it was told now."""
         with self._work.lock:
             end, view = self._work.end, viewer.view
-            behind = view.due or viewer.undrawn or viewer.replay or view.cursor < self._work.core.output.ring.head
+            behind = (
+                view.due
+                or view.redraw
+                or viewer.undrawn
+                or viewer.replay
+                or view.cursor < self._work.core.output.ring.head
+            )
             if end is None or viewer.finished or behind:
                 return False
             viewer.finished = True

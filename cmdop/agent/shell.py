@@ -22,10 +22,11 @@ from cmdop.agent.called import Called, Opened
 from cmdop.agent.pump import Pump
 from cmdop.agent.viewer import Entry, Viewer
 from cmdop.agent.workings import Workings, acknowledge
-from cmdop.limits import HANGUP_TO_KILL_SECONDS
+from cmdop.errors import SessionGone
+from cmdop.limits import HANGUP_TO_KILL_SECONDS, HOLD_SECONDS
 from cmdop.ptyhost.interface import Exited, Pty, PtyClosed, PtyRead
 from cmdop.screen.interface import ScreenModel
-from cmdop.session.core import SessionCore
+from cmdop.session.core import Held, SessionCore
 from cmdop.winsize import Winsize
 from cmdop.wire.session_messages import Answers, Detached, Ended, PeerJoined, PeerLeft, Ready
 
@@ -57,6 +58,8 @@ class Shell(Called):
         self._ending = False
         self._freezing = False
         screen.answer(opened.alone or kept is not None)
+        if kept is None and not opened.alone:  # it waits for who it was opened for
+            core.held = Held(0, time.monotonic() + HOLD_SECONDS)
         self._thread = self._start()
 
     def _start(self) -> threading.Thread:
@@ -72,20 +75,17 @@ class Shell(Called):
         Its replay is set up at the same moment, so that there is no gap and no overlap.
         The caller holds `viewer.pumping` until the client was told. Whoever opened the
         session, or vanished from it, may come when it is over already, and gets what there
-        was. Raises ShellOver for others then, SessionRefused when it may not come.
+        was. Raises ShellOver or SessionGone for others then, SessionRefused or TakenOver when it
+        may not come.
         """
         with self._work.lock:
-            back = entry.resume is not None and self._work.core.knows(viewer.client_id)
-            if self._work.end is not None and not entry.created and not back:
-                raise ShellOver
+            self._check_over(viewer, entry)
             older, changes = self._work.core.attach(viewer, entry.created, entry.resume, entry.drawn, time.monotonic())
             viewer.history = entry.history and viewer.view.due is not None
             self._introduce(viewer, older)
             self._work.apply(changes, viewer)
             self._pump.set_up_replay(viewer)
-            sent_away = [other for other in self._others(viewer) if entry.takeover]
-            for other in sent_away:
-                self._remove(other, left=True)
+            sent_away = self._take_over(viewer) if entry.takeover else []
             ready = self._ready(viewer, entry.created)
         if older is not None:  # the same client on a new connection (protocol.md §8.5)
             older.stream.finish()
@@ -99,6 +99,24 @@ class Shell(Called):
         """Send every client what there is for it: once a new one was told that it is in."""
         self._pump.pump_all(self.clients)
         acknowledge(self._work.answer(time.monotonic()))  # to what was asked while nobody was there
+
+    def _check_over(self, viewer: Viewer, entry: Entry) -> None:
+        """Raises ShellOver or SessionGone for who may not come to a session that is over."""
+        if self._work.end is None or entry.created:
+            return
+        if entry.resume is None:
+            raise ShellOver
+        if not self._work.core.knows(viewer.client_id):
+            raise SessionGone(session=self.opened.session_id[:8], what="")
+
+    def _take_over(self, viewer: Viewer) -> list[Viewer]:
+        """Nobody else may watch or come back; who is to be told. The lock is held."""
+        sent_away, now = self._others(viewer), time.monotonic()
+        for other in sent_away:
+            other.finished = True
+            self._work.apply(self._work.core.send_away(other, viewer.operator, now))
+        self._work.core.send_departed_away(viewer.operator)
+        return sent_away
 
     def _ready(self, viewer: Viewer, created: bool) -> Ready:
         return Ready(

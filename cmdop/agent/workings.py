@@ -55,7 +55,7 @@ class Workings:
         answers = self.screen.answers()
         with self.lock:
             if answers:
-                self.core.keyboard.put(self._machine, answers, now)
+                self.core.keyboard.answer(self._machine, answers, now)
             return self.write_keys(now) if self.core.keyboard.next_bytes else []
 
     # -- input -----------------------------------------------------------------------------

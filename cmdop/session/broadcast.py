@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import DATA_MAX_BYTES, KIB, MIB, RING_BYTES, RING_MAX_BYTES
+from cmdop.limits import DATA_MAX_BYTES, KIB, MIB, RING_BYTES, RING_MAX_BYTES, WINDOW_FLOOR_BYTES
 from cmdop.session.credit import SendCredit
 from cmdop.session.ring import RingBuffer
 
@@ -57,6 +57,8 @@ class View:
     due: Drawing | None = None
     blocked_at: float | None = None
     """When it last had no credit for output that was there, or that the PTY held back."""
+    redraw: bool = False
+    """The screen is to be drawn anew once the client has all of the output."""
     skipped: bool = False
     """It was skipped ahead, and has not granted anything since."""
 
@@ -64,6 +66,12 @@ class View:
         """Output goes on at `offset`; the credit that comes with it."""
         self.cursor = offset
         self.credit.grant(offset + self.window_bytes)
+
+    def skip(self, offset: int) -> None:
+        """What is before `offset` is left out. The credit that comes with it is small: what
+        is under way on a slow line cannot be overtaken by a prompt."""
+        self.cursor, self.redraw = offset, False
+        self.credit.grant(offset + min(self.window_bytes, WINDOW_FLOOR_BYTES))
 
     def lag(self, head: int) -> int:
         return head - self.cursor
@@ -86,18 +94,21 @@ class Broadcast:
         view.start(self.ring.head)
         view.due = Drawing.JOIN if drawn else None
 
-    def resume(self, view: View, offset: int, redraw: bool) -> None:
+    def resume(self, view: View, offset: int, redraw: bool, whole: bool) -> None:
         """A client that has everything below `offset`, as far as it is still there.
 
-        Raises RemoteProtocolError for bytes that there never were.
+        With `redraw` its screen is drawn anew once it has the rest, so that nothing is
+        missing from its scrollback; with `whole` at once and with all of that, as its
+        first replay came to nothing. Raises RemoteProtocolError for bytes that there never were.
         """
         if offset > self.ring.head:
             raise RemoteProtocolError(reason=f"a resume at {offset}, and the output ends at {self.ring.head}")
-        if redraw or offset < self.ring.tail:
-            view.start(self.ring.head)
+        if whole or offset < self.ring.tail:
+            view.skip(self.ring.head)
             view.due = Drawing.SKIP
         else:
             view.start(offset)
+            view.redraw = redraw
 
     # -- output ----------------------------------------------------------------------------
 
@@ -127,13 +138,10 @@ class Broadcast:
         """What a client gets now. After a Drawing its output goes on at the head, so that
         what is drawn has to be what the terminal shows at this very moment."""
         head = self.ring.head
-        if view.due is None and self._left_behind(view, views):
+        if view.due is None and (self._left_behind(view, views) or (view.redraw and view.cursor == head)):
             view.due = Drawing.SKIP
         if view.due is not None:
-            drawing, view.due = view.due, None
-            view.skipped = drawing is Drawing.SKIP
-            view.start(head)
-            return drawing
+            return self._draw(view)
         room = self._room(view)
         if not room and view.cursor < head:
             view.blocked_at = now
@@ -142,6 +150,15 @@ class Broadcast:
         piece = Bytes(view.cursor, self.ring.read(view.cursor, room))
         view.cursor += len(piece.data)
         return piece
+
+    def _draw(self, view: View) -> Drawing | None:
+        drawing, view.due = view.due, None
+        view.skipped = drawing is Drawing.SKIP
+        if view.skipped:
+            view.skip(self.ring.head)
+        else:
+            view.start(self.ring.head)
+        return drawing
 
     def _room(self, view: View) -> int:
         """The most that goes into one record: never all of a small window, or the client

@@ -25,6 +25,8 @@ class Resume(NamedTuple):
     output_offset: int
     input_offset: int
     redraw: bool = False
+    whole: bool = False
+    """The redraw is to bring the scrollback as well."""
 
 
 @dataclass(eq=False)
@@ -135,7 +137,7 @@ class SessionCore(Generic[M]):
         self._check_room(member, older)
         self._check_resume(member, resume)
         if resume is not None:
-            self.output.resume(member.view, resume.output_offset, resume.redraw)
+            self.output.resume(member.view, resume.output_offset, resume.redraw, resume.whole)
             member.typist = self._typist_of(member, older, resume)
         elif created:
             self.output.begin(member.view)
@@ -194,6 +196,13 @@ class SessionCore(Generic[M]):
         while len(self.sent_away) > DEPARTED_MAX:
             del self.sent_away[next(iter(self.sent_away))]
         return changes
+
+    def send_departed_away(self, operator: str) -> None:
+        """Clients that vanished may not come back either."""
+        for client_id in self._departed:
+            self.sent_away[client_id] = operator
+        self._departed.clear()
+        self.held = None
 
     # -- typing and sizes ------------------------------------------------------------------------
 

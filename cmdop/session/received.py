@@ -9,7 +9,14 @@ told to the next one.
 from __future__ import annotations
 
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import DATA_MAX_BYTES, OFFSET_MAX, REPLAY_TAKEN_MAX_BYTES, WINDOW_MAX_BYTES, WINDOW_MIN_BYTES
+from cmdop.limits import (
+    DATA_MAX_BYTES,
+    OFFSET_MAX,
+    REPLAY_TAKEN_MAX_BYTES,
+    WINDOW_FLOOR_BYTES,
+    WINDOW_MAX_BYTES,
+    WINDOW_MIN_BYTES,
+)
 from cmdop.session.credit import ReceiveWindow
 
 
@@ -29,7 +36,7 @@ class Received:
         """The credit that this connection's `Register` gave."""
         self._replay_bytes = 0
         self._drawing = self._more_to_draw = self._joining = not created
-        self._spoilt = False
+        self._redraw = False
 
     @property
     def credit_bytes(self) -> int:
@@ -40,10 +47,10 @@ class Received:
         """Whether a resume asks for the screen to be drawn anew: it was `spoilt` by a line of
         ours, or a replay is due, or has begun and nothing yet says that it is whole.
 
-        Once it was spoilt that holds, over any number of connections, until a flush.
+        Once it was asked for that holds, over any number of connections, until a flush.
         """
-        self._spoilt = self._spoilt or spoilt
-        return self._spoilt or self._drawing
+        self._redraw = self._redraw or spoilt or self._drawing
+        return self._redraw
 
     @property
     def history_missing(self) -> bool:
@@ -89,8 +96,10 @@ class Received:
         self.next_offset = offset
         self._replay_bytes = 0
         self._drawing = self._more_to_draw = True
-        self._spoilt = False
-        return self._window.skipped_to(offset, min(offset + self._registered_bytes, OFFSET_MAX))
+        self._redraw = False
+        return self._window.skipped_to(
+            offset, min(offset + min(self._registered_bytes, WINDOW_FLOOR_BYTES), OFFSET_MAX)
+        )
 
     def shown(self, size: int, now: float, round_trip_seconds: float) -> int | None:
         """The terminal took `size` bytes of output; a new limit to grant, if it is time."""

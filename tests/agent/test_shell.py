@@ -14,7 +14,7 @@ from cmdop.agent import shell as shell_module
 from cmdop.agent.called import Opened
 from cmdop.agent.shell import Shell, ShellOver, new_session_id
 from cmdop.agent.viewer import Entry, Viewer
-from cmdop.errors import RemoteProtocolError, SessionRefused
+from cmdop.errors import RemoteProtocolError, SessionGone, SessionRefused, TakenOver
 from cmdop.limits import CLIENTS_PER_SESSION_MAX, HOLD_SECONDS, INPUT_WINDOW_BYTES, KIB, OFFSET_MAX, RING_BYTES
 from cmdop.ptyhost.factory import open_pty
 from cmdop.ptyhost.interface import ShellCommand
@@ -365,6 +365,7 @@ def test_a_client_that_does_not_answer_is_skipped_once_and_not_again(session: Se
 
 
 def test_an_observer_that_takes_nothing_does_not_hold_the_program_up(session: Session) -> None:
+    session.shell.detach(session.watch().viewer, left=True)
     observer = session.watch(window_bytes=0, observer=True)
     session.pty.print(text_of(2 * RING_BYTES))
     session.pty.until_idle(reading=True)
@@ -374,17 +375,17 @@ def test_an_observer_that_takes_nothing_does_not_hold_the_program_up(session: Se
 # -- coming back --------------------------------------------------------------------------------
 
 
-def back(watcher: Watcher, redraw: bool = False) -> tuple[Watcher, Entry]:
+def back(watcher: Watcher, redraw: bool = False, whole: bool = False) -> tuple[Watcher, Entry]:
     """The same client on a new connection, and how it comes in."""
     got = watcher.starts[0] + len(watcher.output) if watcher.starts else 0
     again = Watcher(ENOUGH)
     again.viewer.client_id = watcher.viewer.client_id
     again.viewer.typist.client_id = watcher.viewer.client_id
-    return again, Entry(resume=Resume(got, 0, redraw))
+    return again, Entry(resume=Resume(got, 0, redraw, whole))
 
 
-def resume(session: Session, watcher: Watcher, redraw: bool = False) -> tuple[Watcher, Ready]:
-    again, entry = back(watcher, redraw)
+def resume(session: Session, watcher: Watcher, redraw: bool = False, whole: bool = False) -> tuple[Watcher, Ready]:
+    again, entry = back(watcher, redraw, whole)
     with again.viewer.pumping:
         ready = session.shell.attach(again.viewer, entry)
     session.shell.show()
@@ -428,9 +429,13 @@ def test_who_wrote_over_its_screen_may_ask_for_a_fresh_one(session: Session) -> 
     session.pty.print(b"one\r\ntwo")
     watcher.until_shown(8)
     session.shell.detach(watcher.viewer)
-    again, _ = resume(session, watcher, redraw=True)
-    again.until(lambda w: w.replay.endswith(b"two"))
-    assert again.skips == [8]
+    session.pty.print(b" three")
+    session.pty.until_idle(reading=True)
+    again, ready = resume(session, watcher, redraw=True)
+    assert ready.output_offset == 8
+    again.until(lambda w: w.replay.endswith(b"two three"))
+    assert again.starts == [8]  # what it missed came before, for its scrollback
+    assert again.skips == [14]
 
 
 def test_whose_first_replay_never_was_whole_gets_the_scrollback_again(session: Session) -> None:
@@ -438,7 +443,7 @@ def test_whose_first_replay_never_was_whole_gets_the_scrollback_again(session: S
     session.pty.until_idle(reading=True)
     watcher = session.watch()
     session.shell.detach(watcher.viewer)
-    again, _ = resume(session, watcher, redraw=True)
+    again, _ = resume(session, watcher, redraw=True, whole=True)
     again.until(lambda w: b"\r\n99\r\n" in w.replay)
     assert b"0\r\n1\r\n" in again.replay
     assert again.skips == [again.viewer.view.cursor]
@@ -483,13 +488,22 @@ def test_who_vanished_gets_the_rest_and_the_end_though_it_is_over(session: Sessi
     assert again.told == [Ended(4, 0, 6)]
 
 
+def test_who_is_not_known_does_not_come_back_to_what_is_over(session: Session) -> None:
+    watcher = session.watch()
+    session.shell.detach(watcher.viewer)
+    session.pty.exit()
+    assert session.over.wait(TIMEOUT_SECONDS)
+    with pytest.raises(SessionGone):
+        resume(session, Watcher())
+
+
 def test_who_left_does_not_come_back_to_what_is_over(session: Session) -> None:
     watcher = session.watch()
     session.shell.detach(watcher.viewer, left=True)
     session.pty.exit()
     assert session.over.wait(TIMEOUT_SECONDS)
     assert not session.shell.expects_back
-    with pytest.raises(ShellOver):
+    with pytest.raises(SessionGone):
         resume(session, watcher)
 
 
@@ -524,6 +538,17 @@ def test_who_takes_over_sends_the_others_away_and_says_who_it_is(session: Sessio
         assert other.told == [Detached("taken-over", "ben")]
         assert other.finished == 1
     assert session.shell.clients == [taker.viewer]
+    with pytest.raises(TakenOver, match="ben"):
+        resume(session, others[0])
+
+
+def test_who_vanished_before_a_takeover_does_not_come_back(session: Session) -> None:
+    watcher, taker = session.watch(), Watcher()
+    session.shell.detach(watcher.viewer)
+    with taker.viewer.pumping:
+        session.shell.attach(taker.viewer, Entry(takeover=True))
+    with pytest.raises(TakenOver):
+        resume(session, watcher)
 
 
 def test_questions_are_answered_by_who_owns_the_size_from_the_offset_on_that_it_does(session: Session) -> None:

@@ -74,25 +74,34 @@ def test_one_that_wants_no_replay_gets_only_what_comes(broadcast: Broadcast) -> 
 def test_one_that_comes_back_goes_on_where_it_was(broadcast: Broadcast) -> None:
     broadcast.ring.append(b"0123456789")
     view = View(ENOUGH)
-    broadcast.resume(view, 4, redraw=False)
+    broadcast.resume(view, 4, redraw=False, whole=False)
     assert sent(broadcast, view) == b"456789"
 
 
-@pytest.mark.parametrize(("offset", "redraw"), [(10, True), (4, False)])
-def test_one_whose_screen_is_spoilt_or_whose_bytes_are_gone_is_drawn_anew(
-    broadcast: Broadcast, offset: int, redraw: bool
+@pytest.mark.parametrize(("offset", "whole"), [(10, True), (4, False)])
+def test_one_that_has_no_screen_or_whose_bytes_are_gone_is_drawn_anew_at_once(
+    broadcast: Broadcast, offset: int, whole: bool
 ) -> None:
     broadcast.ring.append(bytes(RING_BYTES + 5))
     view = View(ENOUGH)
-    broadcast.resume(view, offset, redraw)
+    broadcast.resume(view, offset, redraw=True, whole=whole)
     assert broadcast.next(view, [view], 0.0) is Drawing.SKIP
     assert view.cursor == RING_BYTES + 5
+
+
+def test_one_whose_screen_is_spoilt_gets_what_it_missed_before_it_is_drawn_anew(broadcast: Broadcast) -> None:
+    broadcast.ring.append(b"0123456789")
+    view = View(ENOUGH)
+    broadcast.resume(view, 4, redraw=True, whole=False)
+    assert broadcast.next(view, [view], 0.0) == (4, b"456789")
+    assert broadcast.next(view, [view], 0.0) is Drawing.SKIP
+    assert broadcast.next(view, [view], 0.0) is None
 
 
 def test_nobody_has_received_what_there_never_was(broadcast: Broadcast) -> None:
     broadcast.ring.append(b"12345")
     with pytest.raises(RemoteProtocolError, match="a resume at 6"):
-        broadcast.resume(View(ENOUGH), 6, redraw=True)
+        broadcast.resume(View(ENOUGH), 6, redraw=True, whole=True)
 
 
 # -- credit ------------------------------------------------------------------------------

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import DATA_MAX_BYTES, KIB, REPLAY_TAKEN_MAX_BYTES, WINDOW_MAX_BYTES, WINDOW_MIN_BYTES
+from cmdop.limits import (
+    DATA_MAX_BYTES,
+    KIB,
+    REPLAY_TAKEN_MAX_BYTES,
+    WINDOW_FLOOR_BYTES,
+    WINDOW_MAX_BYTES,
+    WINDOW_MIN_BYTES,
+)
 from cmdop.session.received import Received
 
 START = 1000
@@ -61,13 +68,23 @@ def test_a_replay_has_an_end_and_output_or_a_flush_begin_another_one(received: R
 
 
 def test_a_replay_is_whole_once_output_follows(received: Received) -> None:
-    assert received.wants_redraw(spoilt=False)  # not even begun
     received.replay(START, 10)
-    assert received.wants_redraw(spoilt=False)
     received.output(START, 1, 0.0)
     assert not received.wants_redraw(spoilt=False)
-    received.flush(START + 1)
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_a_redraw_that_was_asked_for_stays_wanted_until_a_flush(received: Received, begun: int) -> None:
+    for _ in range(begun):
+        received.replay(START, 10)
     assert received.wants_redraw(spoilt=False)
+    received.lost()
+    received.resumed(START, 10)
+    received.output(START, 1, 0.0)
+    assert received.wants_redraw(spoilt=False)
+    received.flush(START + 1)
+    received.output(START + 1, 1, 0.0)
+    assert not received.wants_redraw(spoilt=False)
 
 
 def test_a_session_that_was_opened_for_this_client_has_nothing_to_draw() -> None:
@@ -90,10 +107,11 @@ def test_the_scrollback_is_missing_only_where_more_of_the_first_replay_was_to_co
     assert not received.history_missing
 
 
-def test_a_flush_stands_for_the_credit_of_the_registering(received: Received) -> None:
+def test_a_flush_stands_for_a_small_credit_and_the_rest_is_granted(received: Received) -> None:
     received.output(START, WINDOW_MIN_BYTES, 0.0)
-    assert received.flush(START + 10 * WINDOW_MIN_BYTES) is None
-    assert received.next_offset == START + 10 * WINDOW_MIN_BYTES
+    there = START + 10 * WINDOW_MIN_BYTES
+    assert received.flush(there) == there + WINDOW_MIN_BYTES
+    assert received.next_offset == there
     assert received.credit_bytes == WINDOW_MIN_BYTES
 
 
@@ -198,7 +216,7 @@ class Session(RuleBasedStateMachine):
     @rule(skipped=st.integers(0, 2_000_000))
     def flush(self, skipped: int) -> None:
         self.sent += skipped
-        self.limit = max(self.limit, self.sent + self.registered)
+        self.limit = max(self.limit, self.sent + min(self.registered, WINDOW_FLOOR_BYTES))
         self.unshown = 0
         self.grant(self.received.flush(self.sent))
         self.received.replay(self.sent, 5000)
@@ -220,7 +238,8 @@ class Session(RuleBasedStateMachine):
         assert self.asked is not None
         assert self.received.next_offset == self.sent
         self.sent += skipped
-        self.registered, self.limit, self.asked = self.asked, self.sent + self.asked, None
+        given = min(self.asked, WINDOW_FLOOR_BYTES) if skipped else self.asked
+        self.registered, self.limit, self.asked = self.asked, self.sent + given, None
         self.connected = True
         self.grant(self.received.resumed(self.sent, self.registered))
         if skipped:

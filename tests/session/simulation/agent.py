@@ -163,7 +163,7 @@ class Agent:
             else:
                 viewer.connection.send_down(step)
         view = viewer.view
-        behind = view.due or viewer.undrawn or viewer.replay or view.cursor < self.core.output.ring.head
+        behind = view.due or view.redraw or viewer.undrawn or viewer.replay or view.cursor < self.core.output.ring.head
         if self.end is not None and not viewer.finished and not behind:
             viewer.finished = True
             viewer.connection.send_down(Record("ended", self.end))

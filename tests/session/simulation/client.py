@@ -69,7 +69,10 @@ class Client:
         entry = self.first._replace(window_bytes=WINDOW)
         if self.received is not None:
             redraw = self.received.wants_redraw(self._spoilt)
-            resume = Resume(self.received.next_offset, self.typed_out.acked, redraw)
+            whole = redraw and self.received.history_missing
+            resume = Resume(self.received.next_offset, self.typed_out.acked, redraw, whole)
+            self.known = self.known and not redraw
+            self._written_over = self._written_over or redraw
             window_bytes = self.received.credit_bytes
             entry = entry._replace(created=False, takeover=False, resume=resume, window_bytes=window_bytes)
         self._registered_bytes = entry.window_bytes

@@ -15,6 +15,7 @@ DATA_MAX = 16
 LAG_MAX = RING // 2
 HELD = 16
 WINDOW = 32
+WINDOW_FLOOR = 8
 WINDOW_MAX = 256
 INPUT_WINDOW = 16
 
@@ -26,12 +27,14 @@ _LIMITS = [
     (broadcast, "MIB", WINDOW),
     (broadcast, "_PIECE_BYTES", 8),
     (broadcast, "RING_MAX_BYTES", RING_MAX),
-    (credit, "WINDOW_FLOOR_BYTES", 8),
+    (broadcast, "WINDOW_FLOOR_BYTES", WINDOW_FLOOR),
+    (credit, "WINDOW_FLOOR_BYTES", WINDOW_FLOOR),
     (credit, "WINDOW_MIN_BYTES", WINDOW),
     (credit, "WINDOW_MAX_BYTES", WINDOW_MAX),
     (credit, "_UNPROVEN_BYTES", 8),
     (keyboard, "_TOGETHER_BYTES", 8),
     (received, "DATA_MAX_BYTES", DATA_MAX),
+    (received, "WINDOW_FLOOR_BYTES", WINDOW_FLOOR),
     (received, "WINDOW_MIN_BYTES", WINDOW),
     (received, "WINDOW_MAX_BYTES", WINDOW_MAX),
     (typed, "DATA_MAX_BYTES", DATA_MAX),
