@@ -129,6 +129,20 @@ def parse_key(text: str) -> ApiKey:
     )
 
 
+def key_id_in(text: str) -> str:
+    """The id, or its beginning, in whatever a user has of a key: the id, masked or not, or the whole key.
+
+    An empty text where there is none, so that no part of a mistyped key takes itself for one.
+    """
+    text = text.strip()
+    try:
+        return parse_key(text).key_id
+    except BadKey:
+        wanted = text.removeprefix(PREFIX).rstrip("….").lower()
+    is_beginning = len(wanted) <= 2 * KEY_ID_BYTES and all(char in "0123456789abcdef" for char in wanted)
+    return wanted if is_beginning else ""
+
+
 def new_workspace_key() -> ApiKey:
     """The first admin key of a new workspace: everything in it is fresh."""
     return ApiKey(Role.ADMIN, new_key_id(), os.urandom(RELAY_HALF_BYTES), os.urandom(SECRET_BYTES))

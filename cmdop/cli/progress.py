@@ -6,9 +6,12 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from cmdop.cli.output import printable
+
+if TYPE_CHECKING:
+    from cmdop.auth.known_machines import FirstSight
 
 _PATIENCE_SECONDS = 0.1
 """How long a word to the user may wait for a terminal that takes nothing."""
@@ -20,21 +23,38 @@ class Line:
     def __init__(self) -> None:
         self.detail = ""
         self.fields: dict[str, object] = {}
+        self.interrupted = False
+        """Whether something else was said since it was begun."""
 
 
 class Banner:
     """Prints steps on stderr; a failed step ends its line with `failed`."""
 
+    _under_way: Line | None = None
+
     @contextmanager
     def step(self, name: str) -> Iterator[Line]:
-        line = Line()
+        line = self._under_way = Line()
         say(f"[connect] {name} ... ", end="")
+        outcome = "failed"
         try:
             yield line
-        except BaseException:
-            say("failed")
-            raise
-        say(f"ok ({line.detail})" if line.detail else "ok")
+            outcome = f"ok ({line.detail})" if line.detail else "ok"
+        finally:
+            self._under_way = None
+            say(f"[connect] {name} ... {outcome}" if line.interrupted else outcome)
+
+    def interrupt(self, text: str) -> None:
+        """End the line that is under way with this; the step's end has a line of its own then."""
+        line = self._under_way
+        if line is not None and not line.interrupted:
+            say(text)
+            line.interrupted = True
+
+    def first_sight(self, sight: FirstSight) -> None:
+        from cmdop.cli.sight import first_sight_text
+
+        say(f"[connect] {first_sight_text(sight)}")
 
 
 class Silent:
@@ -43,6 +63,9 @@ class Silent:
     @contextmanager
     def step(self, name: str) -> Iterator[Line]:
         yield Line()
+
+    def first_sight(self, sight: FirstSight) -> None:
+        pass
 
 
 def say(text: str, end: str = "\n") -> None:

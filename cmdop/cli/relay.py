@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cmdop.auth.keys import ApiKey, Role, mask, parse_key
+from cmdop.auth.keys import Role, parse_key
+from cmdop.cli.key_show import count, date, key_row, print_new_key, print_revoked, print_rows
 from cmdop.cli.options import api_key_option, json_option
 from cmdop.cli.output import print_json, print_table
 from cmdop.cli.relay_options import db_option
@@ -55,7 +55,7 @@ def create_workspace(name: str, label: str, db: Path, as_json: bool) -> None:
     """
     with closing(SqliteStore(db)) as store:
         key = admin.create_workspace(store, name, label, time.time())
-    _print_new_key(key, name, label, as_json)
+    print_new_key(key, name, label, as_json)
 
 
 @workspaces.command("list")
@@ -67,13 +67,13 @@ def list_workspaces(db: Path, as_json: bool) -> None:
         rows = [
             {
                 "workspace": workspace.name,
-                "created": _date(workspace.created),
+                "created": date(workspace.created),
                 "keys": sum(key.revoked_at is None for key in store.keys(workspace.name)),
                 "machines": store.count_machines(workspace.name),
             }
             for workspace in store.workspaces()
         ]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 # -- keys ---------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def create_key(workspace_name: str, label: str, role: str, api_key: str | None, 
         raise AdminKeyMissing(workspace=workspace_name)
     with closing(SqliteStore(db, create=False)) as store:
         made = admin.create_key(store, parse_key(api_key), workspace_name, label, Role(role), time.time())
-    _print_new_key(made, workspace_name, label, as_json)
+    print_new_key(made, workspace_name, label, as_json)
 
 
 @keys.command("list")
@@ -116,7 +116,7 @@ def list_keys(workspace_name: str | None, db: Path, as_json: bool) -> None:
     """List the keys, masked."""
     with closing(SqliteStore(db, create=False)) as store:
         rows = [_key_row(record) for record in store.keys(workspace_name)]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 @keys.command("revoke")
@@ -134,12 +134,7 @@ def revoke_key(key_id: str, db: Path, as_json: bool) -> None:
     with closing(SqliteStore(db, create=False)) as store:
         record, admins_left = admin.revoke_key(store, key_id, time.time())
     closed = tell_key_revoked(db, record.key_id)
-    if as_json:
-        print_json({**_key_row(record), "closed_connections": closed})
-    else:
-        click.echo(f"revoked {mask(record.key_id)} ({record.label}), {_count(closed, 'connection')} closed", err=True)
-    if not admins_left:
-        click.echo(f"warning: {record.workspace} has no admin key left, so it can get no new keys.", err=True)
+    print_revoked(_key_row(record), closed, admins_left, as_json)
 
 
 # -- machines -----------------------------------------------------------------------------
@@ -186,33 +181,22 @@ def remove_machine(machine_id: str, db: Path, as_json: bool) -> None:
     if as_json:
         print_json({"machine_id": row.machine_id, "name": row.name, "closed_connections": closed})
     else:
-        click.echo(f"removed {row.name} ({row.machine_id}), {_count(closed, 'connection')} closed", err=True)
+        click.echo(f"removed {row.name} ({row.machine_id}), {count(closed, 'connection')} closed", err=True)
 
 
 # -- how it looks -------------------------------------------------------------------------
 
 
-def _print_new_key(key: ApiKey, workspace_name: str, label: str, as_json: bool) -> None:
-    """The key alone on stdout, so that it can be piped; what to do with it on stderr."""
-    if as_json:
-        fields = {"workspace": workspace_name, "key_id": key.key_id, "label": label, "role": key.role.value}
-        print_json({**fields, "key": key.text})
-        return
-    click.echo(key.text)
-    what = f"the {key.role.value} key {key.masked} of {workspace_name}"
-    click.echo(f"This is {what}. It is shown only this once.", err=True)
-
-
 def _key_row(record: KeyRecord) -> dict[str, Any]:
-    return {
-        "key_id": record.key_id,
-        "label": record.label,
-        "role": record.role,
-        "workspace": record.workspace,
-        "created": _date(record.created),
-        "last_used": _date(record.last_used),
-        "revoked": _date(record.revoked_at),
-    }
+    return key_row(
+        record.key_id,
+        record.label,
+        record.role,
+        record.workspace,
+        created=record.created,
+        last_used=record.last_used,
+        revoked=record.revoked_at,
+    )
 
 
 def _machine_fields(row: MachineRow, online_age: float | None) -> dict[str, Any]:
@@ -223,11 +207,11 @@ def _machine_fields(row: MachineRow, online_age: float | None) -> dict[str, Any]
         "name": row.name,
         "online": online_age is not None,
         "heartbeat_age_seconds": round(age, 3),
-        "last_seen": _date(time.time() - age),
+        "last_seen": date(time.time() - age),
         "workspace": row.workspace,
         "agent_version": row.agent_version,
         "stopped_cleanly": row.stopped_cleanly,
-        "created": _date(row.created),
+        "created": date(row.created),
     }
 
 
@@ -238,28 +222,3 @@ def _machine_cells(row: MachineRow, online_age: float | None) -> tuple[str, ...]
         how = "stopped" if row.stopped_cleanly else "broke off"
         heard = f"{how} {readable_age(max(0.0, time.time() - row.last_seen))} ago"
     return row.machine_id, row.name, row.hostname, row.workspace, heard
-
-
-def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print_json(rows)
-        return
-    header = [name.upper().replace("_", " ") for name in rows[0]] if rows else ["NONE"]
-    print_table(header, [[_cell(name, value) for name, value in row.items()] for row in rows])
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    return mask(value) if name == "key_id" else str(value)
-
-
-def _date(unix_seconds: float | None) -> str | None:
-    """RFC 3339, in UTC."""
-    if unix_seconds is None:
-        return None
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

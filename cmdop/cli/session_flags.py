@@ -12,6 +12,7 @@ import click
 from cmdop.auth.credentials import Given
 from cmdop.cli.machine_keys import machine_keys_option
 from cmdop.cli.options import api_key_option, given_by, json_option, no_interactive_option, server_option
+from cmdop.cli.passwords import NOT_GIVEN, GivenPassword, given_password, password_options
 from cmdop.errors import UsageError
 
 Verb = Callable[..., int | None]
@@ -27,6 +28,7 @@ class Flags:
     no_interactive: bool = False
     insecure: bool = False
     machine_keys: str = "accept-new"
+    password: GivenPassword = NOT_GIVEN
 
     def host_or(self, argument: str | None) -> str | None:
         """The HOST that stood alone, or that of --host. Raises UsageError for both."""
@@ -45,7 +47,13 @@ def takes_flags(verb: Verb) -> Verb:
         given = given_by(click.get_current_context(), server, api_key, workspace)
         no_interactive = rest.pop("no_interactive") or as_json
         flags = Flags(
-            given, rest.pop("at_host"), as_json, no_interactive, rest.pop("insecure"), rest.pop("machine_keys")
+            given,
+            rest.pop("at_host"),
+            as_json,
+            no_interactive,
+            rest.pop("insecure"),
+            rest.pop("machine_keys"),
+            given_password(rest.pop("password"), rest.pop("password_file")),
         )
         return verb(flags, *args, **rest)
 
@@ -57,6 +65,7 @@ def takes_flags(verb: Verb) -> Verb:
         click.option("--insecure", is_flag=True, help="Allow ws:// over a network."),
         no_interactive_option,
         machine_keys_option,
+        password_options,
         click.option("--host", "at_host", metavar="HOST", help="The machine to look at, and no other."),
     )
     for option in options:

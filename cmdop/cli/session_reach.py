@@ -8,14 +8,18 @@ from contextlib import contextmanager
 
 from cmdop.auth.credentials import Credential, find_credential
 from cmdop.auth.device import device_key
+from cmdop.cli.machine_keys import ToldMachines, known_machines, tell
 from cmdop.cli.options import home
+from cmdop.cli.passwords import ToldUser, passwords_for
 from cmdop.cli.progress import say
 from cmdop.cli.session_flags import Flags
 from cmdop.client.calls import STALE_SECONDS, MachineCalls
 from cmdop.client.connect import reach_relay
 from cmdop.client.link import MachineStream
+from cmdop.client.passwords import MachinePass
+from cmdop.client.question import Asker
 from cmdop.client.resolver import Resolved, display_name, one, require_online, resolve
-from cmdop.client.survey import Asker, Located, Silent, Surveyor
+from cmdop.client.survey import Located, Silent, Surveyor
 from cmdop.errors import CmdopError
 from cmdop.wire.relay_messages import MachineRecord
 
@@ -27,12 +31,15 @@ class Reached:
         self._flags = flags
         self.credential: Credential = find_credential(home(), flags.given)
         self._device_key = device_key(home())
+        self._known = ToldMachines(known_machines(home(), self.credential, flags.machine_keys))
         self._link = reach_relay(self.credential, flags.insecure)
         self._fresh_until = time.monotonic() + STALE_SECONDS
         """Nobody answers its pings: it is good for one stream, and soon."""
         self._all = self._link.machines()
         self.workspace = self._link.welcome.workspace
-        self.surveyor = Surveyor(self._link, Asker(self.credential.key, self._device_key))
+        self._passwords = passwords_for(home(), flags.password, ToldUser(tell))
+        asker = Asker(self.credential.key, self._device_key, self._known, self._passwords)
+        self.surveyor = Surveyor(self._link, asker)
 
     def close(self) -> None:
         self._link.close()
@@ -60,7 +67,9 @@ class Reached:
 
     def calls(self, machine: MachineRecord) -> MachineCalls:
         """Calls on a machine, over the same connection while that is fresh."""
-        return MachineCalls(self._opener(machine))
+        key_id = self.credential.key.key_id
+        shown = MachinePass(self._passwords, machine.machine_id, key_id, display_name(machine))
+        return MachineCalls(self._opener(machine), shown)
 
     def _opener(self, machine: MachineRecord) -> Callable[[], MachineStream]:
         def open_stream() -> MachineStream:
@@ -69,7 +78,7 @@ class Reached:
                 self._link = reach_relay(self.credential, self._flags.insecure, want_machines=False)
             self._fresh_until = 0.0
             key = self.credential.key
-            return self._link.open(machine, key.role.attaches_as, key, self._device_key)
+            return self._link.open(machine, key.role.attaches_as, key, self._device_key, self._known)
 
         return open_stream
 

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Protocol
 
 from cmdop.auth.credentials import Credential
+from cmdop.auth.fingerprint import fingerprint
 from cmdop.auth.keys import Role
-from cmdop.client.link import SOFTWARE, MachineStream, RelayLink, connect_relay
+from cmdop.auth.known_machines import FirstSight, Sighting
+from cmdop.client.entering import enter
+from cmdop.client.link import SOFTWARE, MachineCheck, MachineStream, RelayLink, connect_relay
+from cmdop.client.passwords import Passwords
 from cmdop.client.resolver import age_text, one, require_online
-from cmdop.errors import CmdopError, RemoteProtocolError, from_peer
+from cmdop.errors import CmdopError, MachineChanged, RemoteProtocolError
 from cmdop.limits import PROTOCOL_VERSION, WINDOW_MIN_BYTES
 from cmdop.transport.address import parse_server
 from cmdop.transport.dial import Dialling
 from cmdop.winsize import Winsize
-from cmdop.wire.message import Unknown
 from cmdop.wire.relay_messages import MachineRecord
-from cmdop.wire.session_messages import AuthSuccess, Ready, Refused, Register
+from cmdop.wire.session_messages import Ready, Register
 
 
 class Step(Protocol):
@@ -34,6 +37,9 @@ class Progress(Protocol):
     """Is told of each step: entered when it begins, left when it is done or failed."""
 
     def step(self, name: str) -> AbstractContextManager[Step]: ...
+
+    def first_sight(self, sight: FirstSight) -> None:
+        """Between two steps: the machine was not known before."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,35 @@ def reach_relay(
     return connect_relay(to, want_machines)
 
 
-def join_session(credential: Credential, device_key: bytes, wanted: Wanted, progress: Progress) -> Joined:
-    """Get a session on a machine. Raises what the failing step raises; nothing stays open then."""
+class _SameKey:
+    """Lets in the machine of before and no other, whatever files say by now."""
+
+    def __init__(self, before: MachineStream) -> None:
+        self._key = before.about.machine_static
+
+    def check(self, seen: Sighting) -> None:
+        if seen.key != self._key:
+            about = {"name": seen.name, "host": seen.machine_id, "machine_id": seen.machine_id}
+            known, now = fingerprint(self._key), fingerprint(seen.key)
+            raise MachineChanged(**about, fingerprint=now, known=known, since="this attach began")
+
+    def proven(self, *seen: Sighting) -> None:
+        """It is known already."""
+
+
+def join_session(
+    credential: Credential,
+    device_key: bytes,
+    known: MachineCheck,
+    wanted: Wanted,
+    progress: Progress,
+    passwords: Passwords | None = None,
+) -> Joined:
+    """Get a session on a machine. Raises what the failing step raises; nothing stays open then.
+
+    Without `passwords` a machine that asks for one is not entered.
+    """
+    passwords = passwords or Passwords()
     with progress.step(f"resolving {wanted.host}") as step:
         link = reach_relay(credential, wanted.insecure, wanted.ca_file)
         try:
@@ -115,10 +148,14 @@ def join_session(credential: Credential, device_key: bytes, wanted: Wanted, prog
         step.fields = {"machine_id": machine.machine_id, "hostname": machine.hostname, "name": machine.name}
     try:
         with progress.step("dialing relay") as step:
-            stream = _open(link, credential, device_key, machine, wanted)
+            stream = _open(link, credential, device_key, known, machine, wanted)
             step.fields = {"server": link.server}
+        if stream.about.first_sight is not None:
+            progress.first_sight(stream.about.first_sight)
         with progress.step("auth") as step:
-            joined = _enter(stream, machine, _first(wanted), "")
+            key_id = credential.key.key_id
+            token = passwords.tokens.get(machine.machine_id, key_id)
+            joined = _enter(stream, machine, key_id, _first(wanted, token), passwords)
             ready = joined.ready
             step.detail = f"session {ready.session_id[:8]}"
             step.fields = {
@@ -127,18 +164,30 @@ def join_session(credential: Credential, device_key: bytes, wanted: Wanted, prog
                 "created": ready.created,
                 "kept_seconds": ready.kept_seconds,
             }
-    except CmdopError:
+    except BaseException:  # who leaves a question leaves the machine
         link.close()
         raise
     return joined
 
 
-def resume_session(credential: Credential, device_key: bytes, wanted: Wanted, before: Joined, place: Place) -> Joined:
-    """Come back to the session of `before` over a new connection. Raises what the failing step raises."""
+def resume_session(
+    credential: Credential,
+    device_key: bytes,
+    wanted: Wanted,
+    before: Joined,
+    place: Place,
+    passwords: Passwords | None = None,
+) -> Joined:
+    """Come back to the session of `before` over a new connection. Raises what the failing step raises.
+
+    A machine that does not take the token any more gets the password that it took before.
+    """
+    machine_id = before.machine.machine_id
+    proven = (passwords or Passwords()).proven_only(machine_id)
     link = reach_relay(credential, wanted.insecure, wanted.ca_file, want_machines=False)
     try:
-        stream = _open(link, credential, device_key, before.machine, wanted)
-        joined = _enter(stream, before.machine, _again(wanted, before, place), before.token)
+        stream = _open(link, credential, device_key, _SameKey(before.stream), before.machine, wanted)
+        joined = _enter(stream, before.machine, credential.key.key_id, _again(wanted, before, place), proven)
         if joined.ready.session_id != before.ready.session_id:
             raise RemoteProtocolError(reason="another session than the one that was left")
         return joined
@@ -148,13 +197,18 @@ def resume_session(credential: Credential, device_key: bytes, wanted: Wanted, be
 
 
 def _open(
-    link: RelayLink, credential: Credential, device_key: bytes, machine: MachineRecord, wanted: Wanted
+    link: RelayLink,
+    credential: Credential,
+    device_key: bytes,
+    known: MachineCheck,
+    machine: MachineRecord,
+    wanted: Wanted,
 ) -> MachineStream:
     role = Role.OBSERVER if wanted.read_only else credential.key.role.attaches_as
-    return link.open(machine, role, credential.key, device_key)
+    return link.open(machine, role, credential.key, device_key, known)
 
 
-def _first(wanted: Wanted) -> Register:
+def _first(wanted: Wanted, token: str) -> Register:
     about = wanted.terminal
     return Register(
         version=PROTOCOL_VERSION,
@@ -172,6 +226,7 @@ def _first(wanted: Wanted) -> Register:
         replay=wanted.replay,
         command=wanted.command,
         window_bytes=WINDOW_MIN_BYTES,
+        session_token=token,
     )
 
 
@@ -197,17 +252,11 @@ def _again(wanted: Wanted, before: Joined, place: Place) -> Register:
     )
 
 
-def _enter(stream: MachineStream, machine: MachineRecord, asked: Register, token: str) -> Joined:
-    """Register and wait for Ready; `token` is the one from before, if there was any."""
-    stream.send_control(asked)
-    host = stream.about.host
-    while True:
-        message = stream.receive_control(f"the machine {host}")
-        if isinstance(message, Ready):
-            return Joined(stream, message, machine, token)
-        if isinstance(message, AuthSuccess):
-            token = message.session_token
-        elif isinstance(message, Refused):
-            raise from_peer(message.code, message.reason, host=host)
-        elif not isinstance(message, Unknown):
-            raise RemoteProtocolError(reason=f"{type(message).__name__} instead of Ready")
+def _enter(stream: MachineStream, machine: MachineRecord, key_id: str, asked: Register, passwords: Passwords) -> Joined:
+    """Register and wait for Ready; the token that it brought serves calls as well."""
+    entered = enter(stream, machine.machine_id, asked, passwords)
+    if entered.success is None:
+        return Joined(stream, entered.ready, machine, asked.session_token)
+    token = entered.success.session_token
+    passwords.tokens.keep(machine.machine_id, key_id, token, entered.success.ttl_seconds)
+    return Joined(stream, entered.ready, machine, token)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from cmdop import __version__
 from cmdop.auth.keys import ApiKey, Role
+from cmdop.auth.known_machines import FirstSight, Sighting
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,
@@ -37,6 +38,7 @@ from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import (
     RELAY_MESSAGES,
     Closed,
+    Denied,
     Hello,
     ListMachines,
     MachineRecord,
@@ -49,6 +51,16 @@ from cmdop.wire.session_messages import SESSION_MESSAGES
 M = TypeVar("M", bound=Message)
 
 SOFTWARE = f"cmdop {__version__}"
+
+
+class MachineCheck(Protocol):
+    """Compares machines with what is known of them (auth/known_machines.py)."""
+
+    def check(self, seen: Sighting) -> FirstSight | None:
+        """A machine that was not known, or None. Raises MachineChanged, MachineUnknown."""
+
+    def proven(self, *seen: Sighting) -> None:
+        """These hold the workspace's keys as well: they may be kept. Never raises."""
 
 
 class Leg(StrEnum):
@@ -105,20 +117,27 @@ class RelayLink:
         """The machines of the workspace, as the relay told them with its welcome or tells them now."""
         if self.welcome.machines is not None:
             return self.welcome.machines
+        return self.ask(ListMachines(), Machines).machines
+
+    def ask(self, question: Message, kind: type[M]) -> M:
+        """The relay's answer to a question. Raises what it denied it with, or TimedOut."""
         with _watchdog(self.connection, f"the relay {self.server}", HELLO_TIMEOUT_SECONDS):
-            self.connection.send(_control(CONNECTION_STREAM, ListMachines()))
-            return self._expect(Machines).machines
+            self.connection.send(_control(CONNECTION_STREAM, question))
+            return self._expect(kind)
 
     def next_stream_id(self) -> int:
         """An id for a new stream; each is given once."""
         stream_id, self._next_stream = self._next_stream, self._next_stream + 1
         return stream_id
 
-    def open(self, machine: MachineRecord, role: Role, key: ApiKey, static_key: bytes) -> MachineStream:
-        """A sealed stream to a machine, after two of the handshake's three messages.
+    def open(
+        self, machine: MachineRecord, role: Role, key: ApiKey, static_key: bytes, known: MachineCheck
+    ) -> MachineStream:
+        """A sealed stream to a machine, after the handshake's three messages.
 
         Raises what the relay or the machine answered: MachineOffline, RoleTooLow and so on;
-        SealRefused when the other end does not hold this workspace's keys.
+        SealRefused when the other end is not genuine; and what `known` has against its key,
+        before it is told ours, or anything that proves what we hold.
         """
         stream_id = self.next_stream_id()
         psk = key.machine_psk(role, machine.machine_id)
@@ -131,9 +150,15 @@ class RelayLink:
             reply = self._sealed_frame(stream_id, machine.name)
         round_trip_seconds = time.monotonic() - began
         handshake.read(reply)
+        seen = Sighting(machine.machine_id, machine.name, handshake.remote_static)
+        try:
+            first_sight = known.check(seen)
+        except CmdopError:
+            self.connection.send(_control(stream_id, Closed()))
+            raise
         self.connection.send(encode_frame(FrameKind.SEALED, stream_id, handshake.write()))
-        about = StreamAbout(stream_id, machine.name, handshake.remote_static, round_trip_seconds)
-        return MachineStream(self.connection, handshake.channel(), about)
+        about = StreamAbout(stream_id, machine.name, seen.key, round_trip_seconds, first_sight)
+        return MachineStream(self.connection, handshake.channel(), about, lambda: known.proven(seen))
 
     def close(self) -> None:
         self.connection.close()
@@ -156,25 +181,38 @@ class RelayLink:
             message = RELAY_MESSAGES.decode(frame.payload)
             if isinstance(message, kind):
                 return message
+            if isinstance(message, Denied):
+                raise from_peer(message.code, message.reason, server=self.server, needed=Role.ADMIN.value)
             if isinstance(message, Closed):
                 raise closed_error(message, "", CONNECTION_STREAM)
 
 
 @dataclass(frozen=True)
 class StreamAbout:
-    """What is known of a stream: its number, the machine, its public key, the round trip."""
+    """What is known of a stream: its number, the machine, its public key, the round trip.
+
+    `first_sight` is there for a machine that was not known before.
+    """
 
     stream_id: int
     host: str
     machine_static: bytes
     round_trip_seconds: float
+    first_sight: FirstSight | None = None
 
 
 class MachineStream:
-    """A sealed stream to a machine. One thread receives; any may send."""
+    """A sealed stream to a machine. One thread receives; any may send.
 
-    def __init__(self, connection: Connection, channel: Channel, about: StreamAbout) -> None:
+    `proven` is called once, by the thread that receives, when the first record opens: only
+    that shows that the machine has this workspace's keys (docs/protocol.md §5).
+    """
+
+    def __init__(
+        self, connection: Connection, channel: Channel, about: StreamAbout, proven: Callable[[], None] | None = None
+    ) -> None:
         self.connection, self.about = connection, about
+        self._proven = proven
         self._channel = channel
         # Guards the order of sealing: records leave in the order they were sealed.
         self._sealing = threading.Lock()
@@ -207,7 +245,11 @@ class MachineStream:
     def _record(self, message_bytes: bytes) -> Record | None:
         frame = decode_frame(message_bytes)
         if frame.kind == FrameKind.SEALED and frame.stream == self.about.stream_id:
-            return decode_record(self._channel.open(frame.payload))
+            plain = self._channel.open(frame.payload)
+            if self._proven is not None:
+                proven, self._proven = self._proven, None
+                proven()
+            return decode_record(plain)
         if frame.kind == FrameKind.PING:
             self.connection.send(encode_frame(FrameKind.PONG, CONNECTION_STREAM, frame.payload[:64]))
         elif frame.kind == FrameKind.CONTROL:
@@ -216,9 +258,9 @@ class MachineStream:
                 raise closed_error(message, self.about.host, frame.stream)
         return None
 
-    def receive_control(self, what: str) -> Message:
+    def receive_control(self, what: str, seconds: float = AUTH_TIMEOUT_SECONDS) -> Message:
         """The next session message, within a timeout; other records are not expected yet."""
-        with _watchdog(self.connection, what, AUTH_TIMEOUT_SECONDS, Leg.RELAY_MACHINE):
+        with _watchdog(self.connection, what, seconds, Leg.RELAY_MACHINE):
             while True:
                 record = self.receive()
                 if record is not None and record.kind == RecordKind.CONTROL:

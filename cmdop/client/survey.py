@@ -11,21 +11,23 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cmdop.auth.keys import ApiKey
-from cmdop.client.calls import answer_in
+from cmdop.auth.known_machines import Sighting
 from cmdop.client.link import RelayLink, closed_error
 from cmdop.client.poll import wait_for
+from cmdop.client.question import Asker, Question, control_frame
 from cmdop.client.resolver import display_name
-from cmdop.deadline import Deadline
-from cmdop.errors import AmbiguousSession, CmdopError, RemoteProtocolError, SessionGone, TimedOut, from_peer
-from cmdop.limits import ASKED_MACHINES_MAX, AUTH_TIMEOUT_SECONDS, OPEN_TIMEOUT_SECONDS, PING_MAX_BYTES, SESSIONS_MAX
-from cmdop.seal.noise import Channel, Handshake, prologue
-from cmdop.wire.call_messages import CALL_MESSAGES, ListSessions, SessionRecord, Sessions
+from cmdop.errors import (
+    AmbiguousSession,
+    CmdopError,
+    PasswordRefused,
+    SessionGone,
+    TimedOut,
+    TokenMissing,
+)
+from cmdop.limits import ASKED_MACHINES_MAX, OPEN_TIMEOUT_SECONDS, PING_MAX_BYTES
+from cmdop.wire.call_messages import SessionRecord
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
-from cmdop.wire.message import Message
-from cmdop.wire.record import RecordKind, decode_record, encode_record
-from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, MachineRecord, Open
-from cmdop.wire.session_messages import Refused
+from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, MachineRecord
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,6 @@ class Survey:
     silent: list[Silent] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Asker:
-    """Who asks: the key, and this device's static key."""
-
-    key: ApiKey
-    device_key: bytes
-
-
 class Surveyor:
     """Asks machines over a link. For one thread."""
 
@@ -77,8 +71,19 @@ class Surveyor:
         self._link, self._asker = link, asker
 
     def ask(self, machines: Sequence[MachineRecord]) -> Survey:
-        """The sessions of these machines. Raises ConnectionClosed when the relay is lost."""
-        return _Round(self._link, machines, self._asker).run()
+        """The sessions of these machines. Raises ConnectionClosed when the relay is lost.
+
+        A password that is not kept for one of them is told to a machine only if that is
+        the one that asks for it: of several, some might learn what is not theirs.
+        """
+        survey = _Round(self._link, machines, self._asker).run()
+        asking = [silent for silent in survey.silent if isinstance(silent.error, TokenMissing | PasswordRefused)]
+        if len(asking) != 1 or self._asker.passwords is None:
+            return survey
+        told = _Round(self._link, [asking[0].machine], self._asker, of_machine_only=False).run()
+        place = {machine.machine_id: number for number, machine in enumerate(machines)}
+        found = sorted([*survey.found, *told.found], key=lambda found: place[found.machine.machine_id])
+        return Survey(found, [silent for silent in survey.silent if silent is not asking[0]] + told.silent)
 
     def locate(self, wanted: str, machines: Sequence[MachineRecord]) -> Located:
         """The session whose id is, or begins with, `wanted`, on one of those that are online.
@@ -128,69 +133,30 @@ def _candidate(found: Found) -> str:
     return f"\n  {record.session_id}  {display_name(found.machine)}  {record.operator}  {record.command}"
 
 
-class _Question:
-    """One machine that is being asked: from the first handshake message to its last session."""
-
-    def __init__(self, machine: MachineRecord, stream_id: int, asker: Asker) -> None:
-        self.machine, self.stream_id = machine, stream_id
-        self.host = display_name(machine)
-        self.records: list[SessionRecord] = []
-        self.deadline = Deadline(OPEN_TIMEOUT_SECONDS)
-        self._role = asker.key.role.attaches_as.value
-        psk = asker.key.machine_psk(asker.key.role.attaches_as, machine.machine_id)
-        bound = prologue(machine.machine_id, self._role)
-        self._handshake = Handshake(True, asker.device_key, psk, bound, f"the machine {self.host}")
-        self._channel: Channel | None = None
-
-    def opening(self) -> list[bytes]:
-        """What begins it: two frames."""
-        return [
-            _control(self.stream_id, Open(self.machine.machine_id, self._role)),
-            encode_frame(FrameKind.SEALED, self.stream_id, self._handshake.write()),
-        ]
-
-    def sealed(self, payload: bytes) -> list[bytes] | None:
-        """What to send on a SEALED frame; None once everything is told. Raises CmdopError."""
-        if self._channel is None:
-            self._handshake.read(payload)
-            third = encode_frame(FrameKind.SEALED, self.stream_id, self._handshake.write())
-            self._channel = self._handshake.channel()
-            return [third, self._ask(self._channel)]
-        record = decode_record(self._channel.open(payload))
-        answer = answer_in(record.payload) if record.kind == RecordKind.CONTROL else None
-        if answer is None:
-            return []
-        if isinstance(answer, Refused):
-            raise from_peer(answer.code, answer.reason, host=self.host)
-        if not isinstance(answer, Sessions):
-            raise RemoteProtocolError(reason=f"{type(answer).__name__} for an answer to ListSessions")
-        self.records += answer.sessions
-        if not answer.more:
-            return None
-        if not answer.sessions or len(self.records) > SESSIONS_MAX:
-            raise RemoteProtocolError(reason="sessions without end")
-        return [self._ask(self._channel)]
-
-    def _ask(self, channel: Channel) -> bytes:
-        """Ask for the sessions that were not told yet."""
-        self.deadline = Deadline(AUTH_TIMEOUT_SECONDS)
-        call = CALL_MESSAGES.encode(ListSessions(len(self.records)))
-        sealed = channel.seal(encode_record(RecordKind.CONTROL, 0, call))
-        return encode_frame(FrameKind.SEALED, self.stream_id, sealed)
-
-
 class _Round:
     """The questions to some machines, as many under way at once as there may be."""
 
-    def __init__(self, link: RelayLink, machines: Sequence[MachineRecord], asker: Asker) -> None:
+    def __init__(
+        self, link: RelayLink, machines: Sequence[MachineRecord], asker: Asker, of_machine_only: bool = True
+    ) -> None:
         self._link, self._connection, self._asker = link, link.connection, asker
+        self._of_machine_only = of_machine_only
         self._machines = machines
         self._waiting = deque(machines)
-        self._asked: dict[int, _Question] = {}
+        self._asked: dict[int, Question] = {}
         self._told: dict[str, list[SessionRecord]] = {}
         self._silent: list[Silent] = []
+        self._proven: list[Sighting] = []
 
     def run(self) -> Survey:
+        try:
+            self._run()
+        finally:
+            self._asker.known.proven(*self._proven)
+        found = [Found(m, record) for m in self._machines for record in self._told.get(m.machine_id, ())]
+        return Survey(found, self._silent)
+
+    def _run(self) -> None:
         while True:
             self._begin_more()
             if not self._asked:
@@ -199,12 +165,12 @@ class _Round:
             if message is not None:
                 self._take(decode_frame(message))
             self._give_up_late()
-        found = [Found(m, record) for m in self._machines for record in self._told.get(m.machine_id, ())]
-        return Survey(found, self._silent)
 
     def _begin_more(self) -> None:
         while self._waiting and len(self._asked) < ASKED_MACHINES_MAX:
-            question = _Question(self._waiting.popleft(), self._link.next_stream_id(), self._asker)
+            question = Question(
+                self._waiting.popleft(), self._link.next_stream_id(), self._asker, self._of_machine_only
+            )
             self._asked[question.stream_id] = question
             self._send(question.opening())
 
@@ -243,18 +209,16 @@ class _Round:
         for question in [one for one in self._asked.values() if one.deadline.passed]:
             self._give_up(question, TimedOut(what=f"the machine {question.host}", seconds=OPEN_TIMEOUT_SECONDS))
 
-    def _give_up(self, question: _Question, error: CmdopError) -> None:
+    def _give_up(self, question: Question, error: CmdopError) -> None:
         self._silent.append(Silent(question.machine, error))
         self._leave(question)
 
-    def _leave(self, question: _Question) -> None:
+    def _leave(self, question: Question) -> None:
         del self._asked[question.stream_id]
-        self._send([_control(question.stream_id, Closed())])
+        if question.proven is not None:
+            self._proven.append(question.proven)
+        self._send([control_frame(question.stream_id, Closed())])
 
     def _send(self, frames: list[bytes]) -> None:
         for frame in frames:
             self._connection.send(frame)
-
-
-def _control(stream: int, message: Message) -> bytes:
-    return encode_frame(FrameKind.CONTROL, stream, RELAY_MESSAGES.encode(message))

@@ -8,18 +8,17 @@ from __future__ import annotations
 from typing import TypeVar
 
 from cmdop.auth.keys import (
-    PREFIX,
     ApiKey,
     Role,
     half_hash,
     half_matches,
+    key_id_in,
     new_key_id,
     new_relay_half,
     new_workspace_key,
-    parse_key,
 )
-from cmdop.errors import BadKey, KeyRefused, NoSuchRecord, UsageError
-from cmdop.limits import UUID_PREFIX_MIN_CHARS
+from cmdop.errors import KeyRefused, NoSuchRecord, TooManyKeys, UsageError
+from cmdop.limits import KEYS_PER_WORKSPACE_MAX, UUID_PREFIX_MIN_CHARS
 from cmdop.relay.gate import NOT_KNOWN, REVOKED
 from cmdop.relay.names import check_chosen
 from cmdop.store.interface import KeyRecord, MachineRow, Store, Workspace
@@ -42,27 +41,36 @@ def create_key(store: Store, admin: ApiKey, workspace: str, label: str, role: Ro
     """A new key of a workspace, its private half derived from that of `admin`.
 
     Raises UsageError for a label that cannot be one, NoSuchRecord for the workspace,
-    KeyRefused or RoleTooLow when `admin` is no valid admin key of it.
+    TooManyKeys, KeyRefused or RoleTooLow when `admin` is no valid admin key of it.
     """
     check_chosen("label", label)
     if store.workspace(workspace) is None:
         raise NoSuchRecord(kind="workspace", name=workspace)
     key = admin.for_role(role, new_key_id(), new_relay_half())
     _check_admin(store, admin, workspace)
-    store.add_key(_record(key, workspace, label, unix_now))
+    add_key(store, _record(key, workspace, label, unix_now))
     return key
 
 
-def find_key(store: Store, text: str) -> KeyRecord:
+def add_key(store: Store, record: KeyRecord) -> None:
+    """Keep a key. Raises UsageError for a label that cannot be one, TooManyKeys, RecordExists."""
+    check_chosen("label", record.label)
+    if len(store.keys(record.workspace)) >= KEYS_PER_WORKSPACE_MAX:
+        raise TooManyKeys(workspace=record.workspace, most=KEYS_PER_WORKSPACE_MAX)
+    store.add_key(record)
+
+
+def find_key(store: Store, text: str, workspace: str | None = None) -> KeyRecord:
     """The key of this id, masked or not, or of the one id that begins so; a whole key will do.
 
-    Raises NoSuchRecord, and UsageError when several begin so.
+    Of all keys, or of those of one workspace. Raises NoSuchRecord, and UsageError when
+    several begin so.
     """
-    wanted = _key_id(text.strip())
+    wanted = key_id_in(text)
     exact = store.key(wanted)
-    if exact is not None:
+    if exact is not None and workspace in (None, exact.workspace):
         return exact
-    found = [key for key in store.keys(None) if key.key_id.startswith(wanted)]
+    found = [key for key in store.keys(workspace) if key.key_id.startswith(wanted)]
     return _only("key", text, wanted, found)
 
 
@@ -73,9 +81,14 @@ def revoke_key(store: Store, text: str, unix_now: float) -> tuple[KeyRecord, boo
     """
     key = find_key(store, text)
     store.revoke_key(key.key_id, unix_now)
-    keys = store.keys(key.workspace)
-    left = any(other.role == Role.ADMIN.value and other.revoked_at is None for other in keys)
-    return next(other for other in keys if other.key_id == key.key_id), left
+    revoked = store.key(key.key_id)
+    assert revoked is not None
+    return revoked, bool(valid_admin_keys(store, key.workspace))
+
+
+def valid_admin_keys(store: Store, workspace: str) -> list[KeyRecord]:
+    """The admin keys of a workspace that were not revoked."""
+    return [key for key in store.keys(workspace) if key.role == Role.ADMIN.value and key.revoked_at is None]
 
 
 def find_machine(store: Store, text: str) -> MachineRow:
@@ -111,15 +124,6 @@ def _check_admin(store: Store, admin: ApiKey, workspace: str) -> None:
         reason = f"it belongs to the workspace {kept.workspace}"
     if reason is not None:
         raise KeyRefused(server="here", key=admin.masked, reason=reason)
-
-
-def _key_id(text: str) -> str:
-    if not text.startswith(PREFIX):
-        return text.rstrip("…").lower()
-    try:
-        return parse_key(text).key_id
-    except BadKey:
-        return text.removeprefix(PREFIX).rstrip("….").lower()
 
 
 def _only(kind: str, text: str, prefix: str, found: list[R]) -> R:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from cmdop.deadline import Deadline
-from cmdop.errors import ConnectionClosed
+from cmdop.errors import ConnectionClosed, TooManyConnections
+from cmdop.limits import KEY_CONNECTIONS_MAX
 from cmdop.relay.peer import Peer, Stage
 from cmdop.relay.presence import Presence
 from cmdop.relay.recorder import Recorder
@@ -24,6 +26,7 @@ from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, Open, SessionSumma
 
 Clock = Callable[[], float]
 
+STOPPING = Closed("relay-stopping", "the relay is stopping")
 CLIENT_LEFT = Closed("connection-closed", "the client's connection ended")
 
 
@@ -36,22 +39,31 @@ class Board:
 
     def __init__(self, recorder: Recorder, now: Clock = time.monotonic, unix_now: Clock = time.time) -> None:
         self._recorder, self.now, self.unix_now = recorder, now, unix_now
-        # Guards the router, changes of presence, the set of peers, `Peer.ending` and
+        # Guards the router, changes of presence, the sets of peers, `Peer.ending` and
         # `_stopping`; told when a peer is gone.
         self._lock = threading.Condition()
         self._router: Router[Peer] = Router()
         self._peers: set[Peer] = set()
+        self._of_key: defaultdict[str, set[Peer]] = defaultdict(set)
+        """Key id -> its connections, but those of machines that it enrolled: they have a token of their own."""
         self._stopping = False
         self.presence = Presence()
 
     # -- coming and going -----------------------------------------------------------------
 
-    def enter(self, peer: Peer) -> bool:
-        """Count a connection in; False when the relay is stopping."""
+    def enter(self, peer: Peer) -> Closed | None:
+        """Count a connection in; or what to tell it when it may not be."""
+        key_id = peer.caller.key_id
         with self._lock:
-            if not self._stopping:
-                self._peers.add(peer)
-            return not self._stopping
+            if self._stopping:
+                return STOPPING
+            if len(self._of_key.get(key_id, ())) >= KEY_CONNECTIONS_MAX:
+                error = TooManyConnections(most=KEY_CONNECTIONS_MAX)
+                return Closed(error.code, error.sentence)
+            self._peers.add(peer)
+            if key_id:
+                self._of_key[key_id].add(peer)
+        return None
 
     def seat_client(self, peer: Peer) -> None:
         """A client has said hello. Raises ConnectionClosed when it is being ended."""
@@ -79,6 +91,7 @@ class Board:
             peer.machine_id = machine_id
             peer.far = self._router.add_agent(peer, peer.caller.workspace, machine_id)
             peer.stage = Stage.AGENT
+            self._leave_key(peer)
             self.presence.hello(machine_id, now)
         self._recorder.machine_heard(machine_id, Heard(self.unix_now(), stopped_cleanly=False))
 
@@ -96,6 +109,7 @@ class Board:
         """Count a connection out, as the last act of its thread."""
         with self._lock:
             self._peers.discard(peer)
+            self._leave_key(peer)
             self._lock.notify_all()
 
     def dismiss(self, peer: Peer, closed: Closed, far_closed: Closed | None = None) -> None:
@@ -145,6 +159,11 @@ class Board:
         """The connections that are wanted."""
         with self._lock:
             return [peer for peer in self._peers if wanted(peer)]
+
+    def peers_with_key(self, key_id: str) -> list[Peer]:
+        """The connections of a key, but those of machines that it enrolled."""
+        with self._lock:
+            return list(self._of_key.get(key_id, ()))
 
     # -- what they do ---------------------------------------------------------------------
 
@@ -210,6 +229,14 @@ class Board:
             self._close_aside(peer, "it takes less than it asked for")
 
     # -- with the lock held, or after it --------------------------------------------------
+
+    def _leave_key(self, peer: Peer) -> None:
+        """Lock held. The connection counts no more as one of its key."""
+        left = self._of_key.get(peer.caller.key_id)
+        if left is not None:
+            left.discard(peer)
+            if not left:
+                del self._of_key[peer.caller.key_id]
 
     def _need_staying(self, peer: Peer) -> None:
         if peer.ending or self._stopping:

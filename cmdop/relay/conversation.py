@@ -31,6 +31,7 @@ from cmdop.limits import (
     MESSAGE_MAX_BYTES,
     PING_MAX_BYTES,
     PROTOCOL_VERSION,
+    QUESTIONS_PER_SECOND_MAX,
     RECORD_INTERVAL_SECONDS,
     SESSIONS_MAX,
 )
@@ -38,7 +39,9 @@ from cmdop.relay.board import Board
 from cmdop.relay.directory import Directory
 from cmdop.relay.enrollment import enroll, take_up
 from cmdop.relay.gate import NOT_ENROLLED, Gate
+from cmdop.relay.key_desk import KeyDesk
 from cmdop.relay.names import check_heard
+from cmdop.relay.pace import Pace
 from cmdop.relay.peer import Peer, Stage
 from cmdop.relay.recorder import Recorder
 from cmdop.store.interface import Heard, Store
@@ -46,17 +49,19 @@ from cmdop.wire.frame import CONNECTION_STREAM, FRAME_OVERHEAD_BYTES, FrameKind,
 from cmdop.wire.message import Message, Unknown
 from cmdop.wire.relay_messages import (
     RELAY_MESSAGES,
+    AddKey,
     Closed,
     Goodbye,
     Heartbeat,
     Hello,
+    ListKeys,
     ListMachines,
     Machines,
     Open,
+    RevokeKey,
     Welcome,
 )
 
-STOPPING: Final = Closed("relay-stopping", "the relay is stopping")
 _log = logging.getLogger(__name__)
 _HEADER = struct.Struct("!BI")
 """That of wire.frame: read here without copying the payload, which is only passed on."""
@@ -72,6 +77,7 @@ class Services:
     board: Board
     directory: Directory
     recorder: Recorder
+    desk: KeyDesk
 
 
 class _Farewell(Exception):
@@ -92,6 +98,7 @@ class Conversation:
     def __init__(self, peer: Peer, services: Services, *, wants_list: bool = False) -> None:
         self._peer, self._services, self._board = peer, services, services.board
         self._wants_list = wants_list
+        self._pace = Pace(QUESTIONS_PER_SECOND_MAX)
 
     def run(self) -> None:
         """Serve until the connection ends, whoever ends it. No exception leaves it.
@@ -114,11 +121,10 @@ class Conversation:
 
     def _converse(self) -> None:
         peer = self._peer
-        if not self._board.enter(peer):
-            raise _Farewell(STOPPING)
-        withdrawn = self._services.gate.gone(peer.caller)
-        if withdrawn is not None:
-            raise _Farewell(Closed(withdrawn.code, withdrawn.reason))
+        refused = self._board.enter(peer)
+        if refused is not None:
+            raise _Farewell(refused)
+        self._need_valid()
         if peer.caller.key_id:
             self._services.recorder.key_used(peer.caller.key_id, self._board.unix_now())
         if self._welcomed_at_once:
@@ -127,6 +133,12 @@ class Conversation:
             self._hear(peer.connection.receive())
         _log.info("%s connected", peer)
         self._forward()
+
+    def _need_valid(self) -> None:
+        """Ends the conversation of a caller whose credential was withdrawn."""
+        withdrawn = self._services.gate.gone(self._peer.caller)
+        if withdrawn is not None:
+            raise _Farewell(Closed(withdrawn.code, withdrawn.reason))
 
     def _forward(self) -> None:
         """Pass sealed frames on; everything else is heard. The one place where speed counts."""
@@ -216,8 +228,20 @@ class Conversation:
             self._welcome(token)
 
     def _on_list(self, _stream: int, _message: ListMachines) -> None:
+        self._need_pace()
         machines = self._directory_now()
         self._board.say(self._peer, CONNECTION_STREAM, Machines(machines))
+
+    def _on_keys(self, _stream: int, asked: AddKey | ListKeys | RevokeKey) -> None:
+        self._need_pace()
+        self._need_valid()  # a revocation may be on its way to this connection
+        self._board.say(self._peer, CONNECTION_STREAM, self._services.desk.answer(self._peer, asked))
+        if isinstance(asked, RevokeKey):  # it may have been this one's
+            self._need_valid()
+
+    def _need_pace(self) -> None:
+        if not self._pace.keeps(self._board.now()):
+            raise RemoteProtocolError(reason=f"more than {QUESTIONS_PER_SECOND_MAX} questions in a second")
 
     def _on_open(self, stream: int, asked: Open) -> None:
         caller = self._peer.caller
@@ -327,6 +351,9 @@ _MAY_SAY: Final[Mapping[tuple[Stage, type[Message], bool], _Act]] = {
     (Stage.GREETING, Hello, True): Conversation._on_hello,
     (Stage.GREETING, Closed, True): Conversation._on_closed,
     (Stage.CLIENT, ListMachines, True): Conversation._on_list,
+    (Stage.CLIENT, AddKey, True): Conversation._on_keys,
+    (Stage.CLIENT, ListKeys, True): Conversation._on_keys,
+    (Stage.CLIENT, RevokeKey, True): Conversation._on_keys,
     (Stage.CLIENT, Open, False): Conversation._on_open,
     (Stage.CLIENT, Closed, False): Conversation._on_closed_stream,
     (Stage.CLIENT, Closed, True): Conversation._on_closed,

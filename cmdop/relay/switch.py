@@ -14,11 +14,12 @@ from typing import Final
 
 from cmdop.deadline import Deadline
 from cmdop.limits import CLOSE_TIMEOUT_SECONDS, HELLO_TIMEOUT_SECONDS, LINK_DEAD_SECONDS
-from cmdop.relay.board import Board, Clock
-from cmdop.relay.conversation import STOPPING, Conversation, Services
+from cmdop.relay.board import STOPPING, Board, Clock
+from cmdop.relay.conversation import Conversation, Services
 from cmdop.relay.directory import Directory
 from cmdop.relay.gate import NOT_ENROLLED, REVOKED, Gate
-from cmdop.relay.peer import Caller, Peer, Stage
+from cmdop.relay.key_desk import KeyDesk
+from cmdop.relay.peer import Caller, Peer
 from cmdop.relay.pulse import Verdict
 from cmdop.relay.recorder import Recorder
 from cmdop.relay.timer import PulseTimer
@@ -44,7 +45,8 @@ class Switch:
         self._recorder = Recorder(store)
         self._board = Board(self._recorder, now, unix_now)
         directory = Directory(store, self._board.presence)
-        self._services = Services(store, self.gate, self._board, directory, self._recorder)
+        desk = KeyDesk(store, self._board)
+        self._services = Services(store, self.gate, self._board, directory, self._recorder, desk)
         self._timer: PulseTimer[Peer] = PulseTimer(self._on_silence, now)
 
     def serve(self, connection: Connection, caller: Caller, *, wants_list: bool = False) -> None:
@@ -61,9 +63,7 @@ class Switch:
 
         Machines that were enrolled with it have a token of their own, and stay.
         """
-        peers = self._board.peers(
-            lambda peer: peer.caller.key_id == key_id and peer.stage in (Stage.GREETING, Stage.CLIENT)
-        )
+        peers = self._board.peers_with_key(key_id)
         for peer in peers:
             self._board.dismiss(peer, Closed("key-refused", REVOKED))
         self._wait_until_left(peers)

@@ -75,7 +75,12 @@ class Handshake:
 
     @property
     def remote_static(self) -> bytes:
-        """The other end's public static key, 32 bytes; proven once `finished`."""
+        """The other end's public static key, 32 bytes, once its message brought it.
+
+        That message proves that it holds the private one (Noise §7.7, XX): for the initiator
+        the second, so it may still go without having told its own. That the other end holds
+        the pre-shared key is proven by the first record that opens, and not before.
+        """
         return bytes(self._state.rs.public_bytes)
 
     def write(self) -> bytes:

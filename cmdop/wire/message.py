@@ -28,18 +28,29 @@ Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX_CHARS)]
 Key32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 MachineId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\Z")]
 SessionId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}\\Z")]
+KeyId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}\\Z")]
 Command = Annotated[tuple[Text, ...], msgspec.Meta(max_length=COMMAND_WORDS_MAX)]
 Cells = Annotated[int, msgspec.Meta(ge=1, le=WINSIZE_MAX)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Data = Annotated[bytes, msgspec.Meta(max_length=CALL_DATA_MAX_BYTES)]
+Words = Annotated[tuple[Data, ...], msgspec.Meta(max_length=COMMAND_WORDS_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 IdleSeconds = Annotated[float, msgspec.Meta(ge=1, le=IDLE_MAX_SECONDS)]
 AT_MOST_CLIENTS = msgspec.Meta(max_length=CLIENTS_PER_SESSION_MAX)
 """For a list of one session's clients."""
 
 
+SECRET_FIELDS = frozenset({"machine_token", "password", "session_token"})
+"""Fields of any message that stand in no log and no traceback."""
+
+
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="is"):
-    """The base of every control message."""
+    """The base of every control message. Its repr shows no secret."""
+
+    def __repr__(self) -> str:
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = (f"{name}={'...' if name in SECRET_FIELDS else repr(value)}" for name, value in fields)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class Unknown(Message, frozen=True):
@@ -49,6 +60,11 @@ class Unknown(Message, frozen=True):
 
 
 M = TypeVar("M", bound=Message)
+
+
+def replaced(message: M, **fields: object) -> M:
+    """The same message with other fields."""
+    return msgspec.structs.replace(message, **fields)
 
 
 class MessageCodec(Generic[M]):

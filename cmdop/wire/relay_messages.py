@@ -5,7 +5,7 @@ On stream 0 they concern the connection, on any other the stream of that number.
 
 from __future__ import annotations
 
-from cmdop.wire.message import Count, Key32, MachineId, Message, MessageCodec, Name, Seconds, SessionId, Text
+from cmdop.wire.message import Count, Key32, KeyId, MachineId, Message, MessageCodec, Name, Seconds, SessionId, Text
 
 
 class SessionSummary(Message, frozen=True):
@@ -77,6 +77,69 @@ class Machines(Message, frozen=True):
     machines: tuple[MachineRecord, ...]
 
 
+class AddKey(Message, frozen=True):
+    """Keep a new key. An admin's client made it, and tells the hash of its relay half.
+
+    Answered by `KeyChanged` or `Denied`, as `RevokeKey` is; client to relay, on stream 0.
+    """
+
+    key_id: KeyId
+    label: Name
+    role: Name
+    half_hash: Key32
+    """SHA-256 of the relay half: of the key itself the relay gets nothing."""
+
+
+class ListKeys(Message, frozen=True):
+    """Asks for `Keys`, as only an admin may: those of the workspace from the `first` on, oldest first."""
+
+    first: Count = 0
+
+
+class RevokeKey(Message, frozen=True):
+    """Revoke a key and close its connections; an admin's. `key_id` may be the beginning of one.
+
+    The last admin's key that is valid is only revoked with `last_admin`: no keys can be
+    made without one.
+    """
+
+    key_id: Name
+    last_admin: bool = False
+
+
+class KeyAbout(Message, frozen=True):
+    """A key as its workspace's admin sees it. Times are Unix time in seconds, None for never."""
+
+    key_id: KeyId
+    label: Name
+    role: Name
+    created: Seconds
+    last_used: Seconds | None = None
+    revoked: Seconds | None = None
+
+
+class Keys(Message, frozen=True):
+    """Keys of the workspace, revoked ones included; `more` if that is not all of them."""
+
+    keys: tuple[KeyAbout, ...]
+    more: bool = False
+
+
+class KeyChanged(Message, frozen=True):
+    """A key was added or revoked; how many connections that closed, and whether an admin's key is left."""
+
+    key: KeyAbout
+    closed_connections: Count = 0
+    admins_left: bool = True
+
+
+class Denied(Message, frozen=True):
+    """What an admin asked was not done; the connection goes on. `code` is that of an error in errors.py."""
+
+    code: Name
+    reason: Text = ""
+
+
 class Heartbeat(Message, frozen=True):
     """The machine lives, and these are its sessions. Agent to relay, every 15 s."""
 
@@ -121,4 +184,10 @@ RELAY_MESSAGES: MessageCodec[Message] = MessageCodec(
     Goodbye,
     Open,
     Closed,
+    AddKey,
+    ListKeys,
+    RevokeKey,
+    Keys,
+    KeyChanged,
+    Denied,
 )
