@@ -19,8 +19,9 @@ from typing import NamedTuple
 from cmdop.agent.daemon import status
 from cmdop.auth.device import device_key
 from cmdop.cli.demo import MACHINE, LocalStack, local_stack
+from cmdop.cli.machine_keys import known_machines
 from cmdop.cli.progress import Silent
-from cmdop.client.connect import TerminalAbout, Wanted, join_session
+from cmdop.client.connect import Joined, TerminalAbout, Wanted, join_session
 from cmdop.client.run import collect
 from cmdop.home import Home
 from cmdop.winsize import DEFAULT_WINSIZE
@@ -51,9 +52,14 @@ def pids(stack: LocalStack, home: Home) -> dict[str, int]:
     return {"relay": stack.relay_pid, "agent": stack.agent_pid, "host": status(home)["host_pid"]}
 
 
-def attach_once(stack: LocalStack, device: bytes) -> None:
+def join(stack: LocalStack, home: Home, wanted: Wanted) -> Joined:
+    known = known_machines(home, stack.credential, "accept-new")
+    return join_session(stack.credential, device_key(home), known, wanted, Silent())
+
+
+def attach_once(stack: LocalStack, home: Home) -> None:
     wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "xterm"), new=True, command=("sh", "-c", "echo here"))
-    output, ended = collect(join_session(stack.credential, device, wanted, Silent()))
+    output, ended = collect(join(stack, home, wanted))
     if output != b"here\r\n" or ended.exit_status != 0:
         raise SystemExit(f"an attach went wrong: {output!r} {ended}")
 
@@ -77,14 +83,14 @@ def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory(prefix="cmdop-attaches-") as folder, local_stack(Home(Path(folder))) as stack:
         home = Home(Path(folder))
-        device, processes = device_key(home), pids(stack, home)
+        processes = pids(stack, home)
         for _ in range(WARM_UP):
-            attach_once(stack, device)
+            attach_once(stack, home)
         time.sleep(1.0)
         before = settled(processes, None)
         began = time.monotonic()
         for _ in range(count):
-            attach_once(stack, device)
+            attach_once(stack, home)
         seconds = time.monotonic() - began
         after = settled(processes, before)
         for name, was, now in zip(processes, before, after, strict=True):

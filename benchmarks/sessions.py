@@ -21,12 +21,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import attaches
 from attaches import Held, held, pids
 
-from cmdop.auth.device import device_key
 from cmdop.cli.demo import MACHINE, LocalStack, local_stack
-from cmdop.cli.progress import Silent
-from cmdop.client.connect import Joined, TerminalAbout, Wanted, join_session
+from cmdop.client.connect import Joined, TerminalAbout, Wanted
 from cmdop.home import Home
 from cmdop.limits import PING_INTERVAL_SECONDS, WINDOW_MIN_BYTES
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
@@ -98,7 +97,7 @@ def use(stack: LocalStack, home: Home, number: int, until: float) -> None:
     wanted = Wanted(MACHINE, TerminalAbout(DEFAULT_WINSIZE, "xterm"), new=True, command=("sh",))
 
     def join(wish: Wanted) -> Client:
-        return Client(join_session(stack.credential, device_key(home), wish, Silent()))
+        return Client(attaches.join(stack, home, wish))
 
     typist = join(wanted)
     again = replace(wanted, new=False, command=(), session=typist.joined.ready.session_id)
@@ -117,7 +116,7 @@ def use(stack: LocalStack, home: Home, number: int, until: float) -> None:
         typist.type(b"echo wo''rd-%d-%d\n" % (number, step))
         for client in (typist, other):
             client.until(b"word-%d-%d\r" % (number, step))
-        time.sleep(dice.random())
+        time.sleep(dice.uniform(1, 5))
     other.leave()
     typist.type(b"exit\n")
     typist.leave()

@@ -98,6 +98,14 @@ class HostMissing(CmdopError):
     hint = "name one: cmdop connect HOST (cmdop connect --list shows them)"
 
 
+class InputMissing(CmdopError):
+    """{what} is missing, and nobody may be asked for it"""
+
+    code = "input-missing"
+    exit_status = 2
+    hint = "{how}"
+
+
 class BadServer(CmdopError):
     """the server "{server}" is not a relay's address: {reason}"""
 
@@ -124,6 +132,16 @@ class ConfigCorrupt(CmdopError):
     hint = "it was set aside as {aside}; set things up again with: cmdop connect key set KEY"
 
 
+class KnownMachinesCorrupt(ConfigCorrupt):
+    """{path} cannot be read, so no machine is known any more: {reason}"""
+
+    code = "known-machines-corrupt"
+    hint = (
+        "it was set aside as {aside}; compare keys with what cmdop agent status shows on the machines, "
+        "and accept those: cmdop connect machine accept HOST"
+    )
+
+
 class HomeUnusable(CmdopError):
     """{path} cannot be used: {reason}"""
 
@@ -147,6 +165,14 @@ class NoSuchMachine(CmdopError):
     code = "no-such-machine"
     exit_status = 3
     hint = "{nearest}"
+
+
+class NoMachines(CmdopError):
+    """the workspace "{workspace}" has no machines yet"""
+
+    code = "no-machines"
+    exit_status = 3
+    hint = "add one; on that machine, run: cmdop agent start --server {server} --api-key KEY"
 
 
 class AmbiguousMachine(CmdopError):
@@ -181,7 +207,7 @@ class RelayLost(CmdopError):
 
     code = "relay-lost"
     exit_status = 4
-    hint = "the shell is kept for {grace_seconds} s: cmdop connect {host}"
+    hint = "the session may still be there: cmdop connect {host}"
 
 
 class RelayUntrusted(RelayUnreachable):
@@ -233,6 +259,32 @@ class NoApiKey(CmdopError):
     exit_status = 5
     hint = "run cmdop connect key set KEY, or cmdop login"
 
+    @property
+    def next_step(self) -> str:
+        """With the workspace that was named; and what is odd about the places that were looked at."""
+        import shlex  # for who needs it
+
+        option = f" --workspace {shlex.quote(str(self.details['workspace']))}" if self.details.get("named") else ""
+        step = self.hint.replace("KEY", f"KEY{option}") + option
+        odd = [f"{each['source']}: {each['reason']}" for each in self.details.get("sources", ()) if each["odd"]]
+        return _shown("\n".join([step, *odd]))
+
+
+class NoSuchWorkspace(CmdopError):
+    """there is no workspace "{workspace}" here"""
+
+    code = "no-such-workspace"
+    exit_status = 3
+    hint = "known here: {known}; add one with: cmdop login"
+
+
+class WorkspaceTaken(CmdopError):
+    """the workspace "{workspace}" that is known here has another relay, {server}"""
+
+    code = "workspace-taken"
+    exit_status = 2
+    hint = "give this one a name of its own: --workspace NAME; cmdop connect workspace list shows those that are taken"
+
 
 class AdminKeyMissing(CmdopError):
     """making a key for workspace "{workspace}" needs its admin key"""
@@ -247,7 +299,7 @@ class KeyRefused(CmdopError):
 
     code = "key-refused"
     exit_status = 5
-    hint = "set one that is valid there: cmdop connect key set KEY"
+    hint = "use one that is valid there: cmdop login, or cmdop connect key set KEY"
 
 
 class RoleTooLow(CmdopError):
@@ -255,7 +307,38 @@ class RoleTooLow(CmdopError):
 
     code = "role-too-low"
     exit_status = 5
-    hint = "ask an admin for such a key: cmdop relay key create --role {needed}"
+    hint = "ask an admin for such a key: cmdop connect key create --role {needed}"
+
+
+class NoSuchKey(CmdopError):
+    """this workspace has no key "{key}\""""
+
+    code = "no-such-key"
+    exit_status = 3
+    hint = "see which there are: cmdop connect key list"
+
+
+class LastAdminKey(CmdopError):
+    """{key} is the last admin key of the workspace {workspace}: without one nobody can make keys for it"""
+
+    code = "last-admin-key"
+    exit_status = 5
+    hint = "make another one first (cmdop connect key create --role admin), or say --last-admin"
+
+
+class TooManyKeys(CmdopError):
+    """the workspace {workspace} has {most} keys already, revoked ones included"""
+
+    code = "too-many-keys"
+    hint = "go on in a new workspace: cmdop relay workspace create NAME"
+
+
+class TooManyConnections(CmdopError):
+    """the relay has {most} connections of this key already"""
+
+    code = "too-many-connections"
+    exit_status = 4
+    hint = "end some, or give each program a key of its own: cmdop connect key create"
 
 
 class SealRefused(CmdopError):
@@ -264,6 +347,33 @@ class SealRefused(CmdopError):
     code = "seal-refused"
     exit_status = 5
     hint = "the key and the machine belong to different workspaces, or someone is in between"
+
+
+class MachineChanged(CmdopError):
+    """the key of {name} has CHANGED: it is {fingerprint} now, and was {known} since {since}"""
+
+    code = "machine-changed"
+    exit_status = 5
+    hint = (
+        "either the machine was set up anew, or somebody else answers in its place; nothing was typed or told there.\n"
+        "On the machine, cmdop agent status shows its key. If that is the new one: cmdop connect machine accept {host}"
+    )
+
+
+class MachineUnknown(CmdopError):
+    """{name} is not known here: its key is {fingerprint}, and only known ones are let in (--machine-keys strict)"""
+
+    code = "machine-unknown"
+    exit_status = 5
+    hint = "on the machine, cmdop agent status shows its key; if it is that one: cmdop connect machine accept {host}"
+
+
+class FingerprintDiffers(CmdopError):
+    """the key of {name} is {fingerprint}, and not {wanted}"""
+
+    code = "fingerprint-differs"
+    exit_status = 5
+    hint = "nothing was accepted; look again on the machine itself: cmdop agent status"
 
 
 class PasswordRefused(CmdopError):
@@ -279,7 +389,23 @@ class PasswordMissing(CmdopError):
 
     code = "password-missing"
     exit_status = 5
-    hint = "pass --password-file FILE or set CMDOP_AGENT_PASSWORD"
+    hint = "pass --password-file FILE, set CMDOP_AGENT_PASSWORD, or keep it: cmdop connect password set {host}"
+
+
+class PasswordUnusable(CmdopError):
+    """the machine lets nobody in: its password in {path} cannot be read: {reason}"""
+
+    code = "password-unusable"
+    exit_status = 5
+    hint = "on that machine, set it anew: cmdop agent password set"
+
+
+class TooManyGuesses(CmdopError):
+    """too many clients wait for {host} to look at their passwords"""
+
+    code = "too-many-guesses"
+    exit_status = 5
+    hint = "try again later; on that machine, see who it is: cmdop agent logs"
 
 
 class TokenMissing(CmdopError):
@@ -287,7 +413,7 @@ class TokenMissing(CmdopError):
 
     code = "token-missing"
     exit_status = 5
-    hint = "attach once: cmdop connect {host}"
+    hint = "pass --password-file FILE, set CMDOP_AGENT_PASSWORD, or keep it: cmdop connect password set {host}"
 
 
 # -- sessions -------------------------------------------------------------------------------------------------
@@ -308,12 +434,46 @@ class AmbiguousSession(CmdopError):
     exit_status = 3
     hint = "type more characters: cmdop session list shows them"
 
+    @property
+    def next_step(self) -> str:
+        """With the sessions to choose from, where they are known."""
+        return super().next_step + _shown(str(self.details.get("candidates", "")))
+
 
 class SessionRefused(CmdopError):
     """{host} opened no session: {reason}"""
 
     code = "session-refused"
     exit_status = 6
+    hint = "see what runs there: cmdop session list"
+
+
+class CommandUnusable(CmdopError):
+    """{command} cannot be run: {reason}"""
+
+    code = "command-unusable"
+    hint = "look what there is: cmdop connect exec HOST -- ls"
+
+
+class CommandRefused(CmdopError):
+    """{host} runs no command for you: {reason}"""
+
+    code = "command-refused"
+    hint = "try again when others have ended"
+
+
+class CommandLost(CmdopError):
+    """lost {host} while the command ran: {reason}"""
+
+    code = "command-lost"
+    exit_status = 4
+    hint = "it is ended there (SIGHUP, then SIGKILL); see when the machine is back: cmdop connect --list"
+
+
+class SignalLost(CmdopError):
+    """signal {signal} reached nobody in session {session}"""
+
+    code = "signal-lost"
     hint = "see what runs there: cmdop session list"
 
 
@@ -335,6 +495,13 @@ class AgentNotRunning(CmdopError):
     hint = "start one: cmdop agent start"
 
 
+class AgentDied(AgentNotRunning):
+    """no agent is running here; the last one left {sessions}"""
+
+    code = "agent-died"
+    hint = "go on with: cmdop agent start; or end what is left with: cmdop agent stop"
+
+
 class AgentRunning(CmdopError):
     """an agent is already running here (pid {pid})"""
 
@@ -348,6 +515,13 @@ class ShellUnusable(CmdopError):
 
     code = "shell-unusable"
     hint = "name another: cmdop agent start --shell CMD"
+
+
+class ShellLost(CmdopError):
+    """a shell did not outlive the restart of the agent: {reason}"""
+
+    code = "shell-lost"
+    hint = "open a new one: cmdop connect {host}"
 
 
 class NotEnrolled(CmdopError):

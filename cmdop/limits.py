@@ -25,6 +25,8 @@ CALL_DATA_MAX_BYTES: Final = 48 * KIB
 """Terminal bytes in one call or its answer."""
 STREAM_ID_MAX: Final = 2**32 - 1
 OFFSET_MAX: Final = 2**63 - 1
+COUNT_MAX: Final = 2**53
+"""The largest number in a message: what every program that reads msgpack or JSON can hold."""
 
 # -- names and texts -----------------------------------------------------------------
 NAME_MAX_CHARS: Final = 255
@@ -58,13 +60,24 @@ PASTE_STALL_SECONDS: Final = 2.0
 """The keys of others wait for the rest of a bracketed paste, but no longer than this for more of it."""
 HANGUP_TO_KILL_SECONDS: Final = 2.0
 """From SIGHUP to SIGKILL when a session is ended."""
-CALLS_WAITING_MAX: Final = 4
+WAITING_CALLS_MAX: Final = 4
 """Calls of one stream that wait for the one before them; they come one after the other."""
 CALL_WAIT_SECONDS: Final = 8.0
 """How long a call waits for a program to read, or to end: less than its client waits for the answer."""
-MACHINES_ASKED_MAX: Final = 128
+ASKED_MACHINES_MAX: Final = 128
 """Machines that are asked for their sessions at once."""
 UUID_PREFIX_MIN_CHARS: Final = 4
+RECENT_MACHINES_MAX: Final = 1000
+"""Machines of which a client remembers when it was used last."""
+
+# -- commands without a session ------------------------------------------------------------
+EXECUTIONS_MAX: Final = 256
+"""Commands that run on a machine at once, each with a thread."""
+JSON_OUTPUT_MAX_BYTES: Final = 10 * MIB
+"""Of each output of a command in a JSON document; the rest is cut."""
+JSON_TIMEOUT_SECONDS: Final = 30.0
+"""How long a command may take whose result is to be a JSON document, unless --timeout says it."""
+COMMAND_TIMEOUT_MAX_SECONDS: Final = 30 * 24 * 3600.0
 
 # -- the terminal model behind replay ------------------------------------------------------
 REPLAY_MAX_BYTES: Final = 1 * MIB
@@ -112,6 +125,12 @@ AGENT_BACKLOG_MAX_BYTES: Final = AGENT_QUEUE_MAX_BYTES // 2
 STREAMS_PER_CONNECTION_MAX: Final = 1024
 PING_MAX_BYTES: Final = 64
 MACHINES_PER_WORKSPACE_MAX: Final = 10_000
+KEYS_PER_WORKSPACE_MAX: Final = 10_000
+"""Revoked ones included: they stay in the records."""
+KEY_CONNECTIONS_MAX: Final = 256
+"""Open connections of one key at a relay: one that leaked takes no more of it than that."""
+QUESTIONS_PER_SECOND_MAX: Final = 20
+"""Lists and changes of keys that one client's connection may ask for; past it the client is closed."""
 HANDSHAKES_MAX: Final = 1024
 """Connections to a relay that have not yet shown a credential, at once."""
 HANDSHAKES_PER_SOURCE_MAX: Final = 128
@@ -122,9 +141,41 @@ HEARTBEAT_INTERVAL_SECONDS: Final = 15.0
 OFFLINE_AFTER_SECONDS: Final = 45.0
 RECORD_INTERVAL_SECONDS: Final = 60.0
 """How often a relay writes down that a machine still lives, for after its own crash."""
+REFRESH_INTERVAL_SECONDS: Final = 3.0
+"""How often a list of machines is fetched while somebody looks at it: less than PING_INTERVAL_SECONDS,
+so that the relay has no need to ask who does nothing else."""
 PING_INTERVAL_SECONDS: Final = 4.0
 LINK_DEAD_SECONDS: Final = 9.0
 """Nothing heard for this long, pings included: the link is half open."""
+
+# -- machine passwords ---------------------------------------------------------------------------
+SCRYPT_N: Final = 2**15
+"""With `SCRYPT_R` 8 and `SCRYPT_P` 1 (RFC 7914 §2): 32 MiB and some 0.1 s for each guess, also
+for who stole the file. More would hurt small machines, on which agents run too."""
+SCRYPT_R: Final = 8
+SCRYPT_P: Final = 1
+SCRYPT_MEMORY_MAX_BYTES: Final = 256 * MIB
+"""What a password that was kept may cost at most; OpenSSL wants some more than 128 * N * r bytes."""
+PASSWORD_TRIES_MAX: Final = 6
+"""Wrong answers on one stream: what a client has without asking anybody, and three from a person."""
+PASSWORD_PROMPTS_MAX: Final = 3
+"""How often a client asks its user."""
+PASSWORD_ANSWER_SECONDS: Final = 120.0
+"""How long a machine waits for somebody to type a password."""
+FREE_GUESSES_MAX: Final = 3
+"""Wrong passwords on a machine, from whomever, before the next answer has to wait."""
+GUESS_WAIT_FIRST_SECONDS: Final = 1.0
+"""The wait after the last free one; it doubles from one wrong answer to the next."""
+GUESS_WAIT_MAX_SECONDS: Final = 60.0
+"""1,440 guesses a day, however many clients guess."""
+GUESSES_FORGOTTEN_SECONDS: Final = 3600.0
+"""Wrong answers are forgotten when so long none came: waiting for it is slower than guessing on."""
+GUESSERS_MAX: Final = 256
+"""Clients whose wrong answers are told apart; those of more are counted and are nobody's."""
+WAITING_GUESSES_MAX: Final = 64
+"""Answers that wait to be judged, each with a thread."""
+GUESS_QUEUED_SECONDS: Final = 600.0
+"""An answer that was not judged by then is turned away."""
 
 # -- the agent and its session host ------------------------------------------------------------
 ORPHAN_SECONDS: Final = 3600.0
@@ -133,7 +184,7 @@ ORPHAN_LOOK_SECONDS: Final = 5.0
 """How often a host without an agent looks whether its home is still there: nothing portable tells."""
 LEASE_MESSAGE_MAX_BYTES: Final = 8 * MIB
 """One message between agent and host; the largest has a whole environment in it."""
-LEASE_QUEUE_MAX: Final = 1024
+LEASE_MESSAGES_MAX: Final = 1024
 """Messages that wait because the other one does not read; further ones are lost: lines of log."""
 
 LINK_TELL_SECONDS: Final = 2.0
@@ -163,6 +214,8 @@ KEY_SEQUENCE_MAX_BYTES: Final = 64
 """The longest encoding of one key that is looked at."""
 DETACH_KEYS_MAX: Final = 16
 TERMINAL_READ_BYTES: Final = 64 * KIB
+SHOWN_AHEAD_BYTES: Final = 64 * KIB
+"""About what waits in this process for a program that is attached and does not read."""
 TERMINAL_SEQUENCE_MAX_BYTES: Final = 1 * KIB
 """What is kept of an unfinished control sequence or string of a remote program."""
 ANSWER_DUE_BYTES: Final = 64 * KIB
@@ -178,7 +231,7 @@ ANSWER_SEQUENCE_MAX_BYTES: Final = 256
 QUESTIONS_MAX: Final = 1024
 """Unanswered questions, runs of the same one counted once; the oldest go first."""
 ANSWER_TURNS_MAX: Final = 64
-"""Changes of who answers, for output that is still to come; the oldest go first."""
+"""Changes of who answers that are remembered; the oldest go first."""
 
 # -- where things listen by default ---------------------------------------------------------------
 DEFAULT_PORT: Final = 7420

@@ -6,10 +6,11 @@ import threading
 import time
 from dataclasses import dataclass
 
+from cmdop.agent.password_gate import PasswordGate
 from cmdop.agent.shell import Shell
 from cmdop.agent.shells import Shells
 from cmdop.agent.viewer import Entry, Viewer, Watching
-from cmdop.auth.tokens import TokenTable
+from cmdop.auth.tokens import Row, TokenTable
 from cmdop.errors import RoleTooLow, SessionRefused
 from cmdop.limits import SESSION_TOKEN_SECONDS, WINDOW_MAX_BYTES
 from cmdop.session.broadcast import View
@@ -29,33 +30,59 @@ class Guest:
 class Admission:
     """Lets clients into the machine's sessions."""
 
-    def __init__(self, shells: Shells, tokens: TokenTable | None = None) -> None:
+    def __init__(self, shells: Shells, tokens: TokenTable | None = None, gate: PasswordGate | None = None) -> None:
         self.shells = shells
+        self.gate = gate or PasswordGate()
         self._tokens = tokens or TokenTable()
         # Guards the tokens.
         self._lock = threading.Lock()
 
-    def success(self, wanted: Register, guest: Guest) -> AuthSuccess:
-        """The client proved that it holds this workspace's keys: that is enough here.
+    def opened_by(self, session_token: str, guest: Guest) -> str | None:
+        """The id of the password that a token stands for (empty where the machine has none);
+        None if the guest has to prove that it knows it.
+
+        Reads a file: not for an uplink's reader. Raises as `PasswordGate.password` does.
+        """
+        password = self.gate.password()
+        if password is None:
+            return ""
+        with self._lock:
+            until = self._tokens.valid_until(session_token, guest.operator, password.id, time.time())
+        return None if until is None else password.id
+
+    def success(self, wanted: Register, guest: Guest, password_id: str = "") -> AuthSuccess:
+        """The client proved that it holds this workspace's keys, and knows the password of that id.
 
         One that comes back has to show the token that it was given: raises SessionRefused.
+        A token that stood for the password is good for as long as before, and no longer.
         """
-        now = time.time()
+        shown, now = wanted.session_token, time.time()
         with self._lock:
-            known = self._tokens.valid_for(wanted.session_token, wanted.client_id, guest.operator, now)
-            if wanted.resume and not known:
+            its_own = self._tokens.given_to(shown, wanted.client_id, guest.operator)
+            if wanted.resume and not its_own:
                 raise SessionRefused(host="the machine", reason="it does not know this client any more")
-            token = wanted.session_token if known else self._tokens.issue(wanted.client_id, guest.operator, now)
-        return AuthSuccess(session_token=token, ttl_seconds=SESSION_TOKEN_SECONDS)
+            until = self._tokens.valid_until(shown, guest.operator, password_id, now)
+            if its_own and until is not None:
+                return AuthSuccess(session_token=shown, ttl_seconds=until - now)
+            return self._issue(wanted.client_id, guest, password_id, now, until)
 
-    def token_rows(self) -> list[tuple[str, str, str, float]]:
+    def proved(self, guest: Guest, password_id: str) -> AuthSuccess:
+        """A token for calls, for who knows the password of that id."""
+        with self._lock:
+            return self._issue("", guest, password_id, time.time(), None)
+
+    def _issue(self, client_id: str, guest: Guest, password_id: str, now: float, until: float | None) -> AuthSuccess:
+        token = self._tokens.issue(client_id, guest.operator, password_id, until or now + SESSION_TOKEN_SECONDS)
+        return AuthSuccess(session_token=token, ttl_seconds=SESSION_TOKEN_SECONDS if until is None else until - now)
+
+    def token_rows(self) -> list[Row]:
         """All tokens, for another process of this agent (`TokenTable.rows`)."""
         with self._lock:
             return self._tokens.rows()
 
-    def may_call(self, _session_token: str) -> bool:
+    def may_call(self, session_token: str, guest: Guest) -> bool:
         """Whether a call may be made: always, on a machine without a password."""
-        return True
+        return self.opened_by(session_token, guest) is not None
 
     def enter(self, wanted: Register, guest: Guest, stream: Watching) -> tuple[Shell, Viewer, Entry]:
         """The session to attach to, a viewer for it, and how it comes in.
@@ -92,7 +119,9 @@ class Admission:
 
 
 def _entry(wanted: Register, created: bool) -> Entry:
-    back = Resume(wanted.output_offset, wanted.input_offset, wanted.redraw)
+    back = Resume(
+        wanted.output_offset, wanted.input_offset, wanted.redraw, whole=wanted.redraw and wanted.replay == "all"
+    )
     return Entry(
         created=created,
         resume=back if wanted.resume else None,

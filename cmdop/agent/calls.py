@@ -2,9 +2,9 @@
 
 The uplink's reader only takes a call in and checks what it is. The thread `calls` of this
 stream answers: a call may start a shell, or wait for a program to read or to end, at most
-for `CALL_WAIT_SECONDS` at a time. It is there while calls are waiting, ends with the last
-of them, and is woken by nothing else; once the stream is closed it ends behind the call
-that it is at.
+for `CALL_WAIT_SECONDS` at a time, or for a password to be judged. It is there while calls
+are waiting, ends with the last of them, and is woken by nothing else; once the stream is
+closed it ends behind the call that it is at.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from cmdop.limits import (
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
     CALL_MESSAGES,
+    Authenticate,
     CloseSession,
     CreateSession,
     Done,
@@ -50,7 +51,7 @@ from cmdop.wire.call_messages import (
     Sessions,
 )
 from cmdop.wire.message import Message, Unknown
-from cmdop.wire.session_messages import SESSION_MESSAGES, Refused
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Refused
 
 _LOG = logging.getLogger("cmdop.agent")
 _REASON_MAX_CHARS = 500
@@ -92,7 +93,8 @@ class Calls:
     """The calls of one stream, answered one after the other, in the order that they came.
 
     `send` gets the payload of a CONTROL record and does not block; `allowed` says whether
-    a session token opens this machine, which without a password any does.
+    a session token opens this machine, which without a password any does; `authenticate`
+    gives one for a method and a password, or raises, and may block for long.
     """
 
     def __init__(
@@ -100,9 +102,11 @@ class Calls:
         shells: CalledShells,
         guest: Guest,
         send: Callable[[bytes], None],
-        allowed: Callable[[str], bool] = lambda _token: True,
+        allowed: Callable[[str], bool],
+        authenticate: Callable[[str, str], AuthSuccess],
     ) -> None:
-        self._shells, self._guest, self._send, self._allowed = shells, guest, send, allowed
+        self._shells, self._guest, self._send = shells, guest, send
+        self._allowed, self._authenticate = allowed, authenticate
         # Guards the three below. Never held while a call is answered.
         self._lock = threading.Lock()
         self._waiting: deque[Message] = deque()
@@ -151,7 +155,8 @@ class Calls:
     def _answer(self, call: Message) -> bytes:
         """The payload that answers a call. Never raises: what goes wrong is answered too."""
         try:
-            return CALL_MESSAGES.encode(self._result(call))
+            answer = self._result(call)
+            return (SESSION_MESSAGES if isinstance(answer, AuthSuccess) else CALL_MESSAGES).encode(answer)
         except CmdopError as error:
             refused = error
         except Exception:  # noqa: BLE001 - a mistake of ours ends no stream, and no agent
@@ -161,13 +166,16 @@ class Calls:
 
     def _result(self, call: Any) -> Message:
         rule = RULES[type(call)]
-        if not self._allowed(call.session_token):
+        if not rule.free and not self._allowed(call.session_token):
             raise TokenMissing(host="the machine")
         if self._guest.observer and not rule.observers:
             raise RoleTooLow(what=rule.what, needed="operator", role="observer")
         return rule.answer(self, call)
 
     # -- what each does, on the stream's own thread; a CmdopError is the answer ------------------
+
+    def _prove(self, call: Authenticate) -> Message:
+        return self._authenticate(call.method, call.password)
 
     def _list(self, call: ListSessions) -> Message:
         return page(self._shells.records(), call.first)
@@ -211,14 +219,17 @@ class Calls:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a call does, in the words of a refusal; who may make it; what answers it."""
+    """What a call does, in the words of a refusal; who may make it; what answers it; and
+    whether it is free of the machine's password."""
 
     what: str
     observers: bool
     answer: Callable[[Calls, Any], Message]
+    free: bool = False
 
 
 RULES: dict[type[Message], Rule] = {
+    Authenticate: Rule("proving that one knows the password", True, Calls._prove, free=True),
     ListSessions: Rule("listing sessions", True, Calls._list),
     GetOutput: Rule("reading a session", True, Calls._read),
     CreateSession: Rule("opening a session", False, Calls._create),

@@ -85,14 +85,35 @@ def login_shell(
     installed: Installed = Installed(),  # noqa: B008 - a tuple of functions, never changed
 ) -> LoginShell:
     """What to start for an account and a client. Raises ShellUnusable."""
-    env = _account_variables(account, inherited)
-    env["TERM"], note = _term(wishes.term, account.home, installed)
-    if _COLORTERM.fullmatch(wishes.colorterm):
-        env["COLORTERM"] = wishes.colorterm
-    if not account.inherits_all and (locale := _locale(wishes.locale, installed)):
-        env["LANG"] = locale
+    env = base_variables(account, inherited, wishes, installed)
+    terminal, note = terminal_variables(account, wishes, installed)
+    env |= terminal
     env[SESSION_VARIABLE] = session_id
     return LoginShell(shell_command(account, shell, env["PATH"]), env, note)
+
+
+def base_variables(
+    account: Account,
+    inherited: Mapping[str, str],
+    wishes: Wishes,
+    installed: Installed = Installed(),  # noqa: B008 - as above
+) -> dict[str, str]:
+    """What every program of the account gets: the account's variables, and a language."""
+    env = _account_variables(account, inherited)
+    if not account.inherits_all and (locale := _locale(wishes.locale, installed)):
+        env["LANG"] = locale
+    return env
+
+
+def terminal_variables(
+    account: Account,
+    wishes: Wishes,
+    installed: Installed = Installed(),  # noqa: B008 - as above
+) -> tuple[dict[str, str], str]:
+    """What a program in a terminal gets besides, and a note for the user, or none."""
+    term, note = _term(wishes.term, account.home, installed)
+    colours = {"COLORTERM": wishes.colorterm} if _COLORTERM.fullmatch(wishes.colorterm) else {}
+    return {"TERM": term, **colours}, note
 
 
 def shell_command(account: Account, shell: str | None, path: str) -> ShellCommand:

@@ -7,15 +7,19 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from cmdop.agent import command
 from cmdop.agent.admission import Admission
 from cmdop.agent.environment import open_login_shell
+from cmdop.agent.executing import Executions
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.password_gate import PasswordGate
 from cmdop.agent.shells import Shells
 from cmdop.auth.tokens import TokenTable
+from cmdop.exechost.interface import Program
 from cmdop.home import Home
 from cmdop.ptyhost.interface import Pty
 from cmdop.wire.call_messages import CreateSession
+from cmdop.wire.exec_messages import Execute
 from cmdop.wire.session_messages import Register
 
 
@@ -31,6 +35,7 @@ class Machine:
         self._listeners: list[Callable[[], None]] = []
         self.shells = Shells(self._open_pty, self._changed)
         self.admission = Admission(self.shells, gate=self._gate)
+        self.executions = Executions(self._start_program)
 
     def open_with(self, options: AgentOptions) -> None:
         """Open shells as these options say, from now on."""
@@ -61,11 +66,13 @@ class Machine:
 
         Nobody is attached. From here to the exec no program may be started.
         """
+        self.executions.close()
         state, blobs = self.shells.hand_over()
         return {"shells": state, "tokens": self.admission.token_rows()}, blobs
 
     def thaw(self) -> None:
         """There was no exec: go on."""
+        self.executions.reopen()
         self.shells.thaw()
 
     def take_over(self, state: dict[str, Any], blobs: list[bytes]) -> None:
@@ -74,7 +81,8 @@ class Machine:
         self.shells.take_over(state["shells"], blobs)
 
     def close(self) -> None:
-        """End every session. Twice is quiet."""
+        """End every session and every command. Twice is quiet."""
+        self.executions.close()
         self.shells.close()
 
     def _changed(self) -> None:
@@ -82,6 +90,9 @@ class Machine:
             listeners = self._listeners.copy()
         for listener in listeners:
             listener()
+
+    def _start_program(self, wanted: Execute) -> Program:
+        return command.start(wanted, self._options.environment)
 
     def _open_pty(self, wanted: Register | CreateSession, session_id: str) -> tuple[Pty, str]:
         shell = shlex.join(wanted.command) if wanted.command else self._options.shell

@@ -34,7 +34,16 @@ CONTROL: Final = "agent.control"
 LOCK: Final = "agent.lock"
 START_FILE: Final = "agent-start.json"
 """The flags that an agent was started with, for `restart`; no secrets."""
-STATUS_FIELDS: Final = ("machine_id", "hostname", "name", "workspace", "relay", "uptime_seconds", "host_pid")
+STATUS_FIELDS: Final = (
+    "machine_id",
+    "hostname",
+    "name",
+    "fingerprint",
+    "workspace",
+    "relay",
+    "uptime_seconds",
+    "host_pid",
+)
 """What a status has that is not known before the host answers."""
 _HOST_STOP_TIMEOUT_SECONDS: Final = 8.0
 """More than it needs to hang its sessions up and kill them, less than `cmdop agent stop` waits."""

@@ -16,6 +16,7 @@ from cmdop.agent.options import AgentOptions
 from cmdop.agent.stream import AgentStream
 from cmdop.agent.uplink import AgentUplink
 from cmdop.agent.verdict import DEGRADED, DIALLING, ONLINE, STARTING
+from cmdop.auth.fingerprint import fingerprint
 from cmdop.auth.keys import ApiKey, Role, bearer, parse_key
 from cmdop.errors import (
     CmdopError,
@@ -116,6 +117,7 @@ class AgentService:
             "machine_id": self._identity.machine_id,
             "hostname": self._identity.hostname,
             "name": self._identity.name,
+            "fingerprint": fingerprint(public_key(self._identity.static_key)),
             "workspace": self._enrolment.workspace if self._enrolment else None,
             "relay": self._server.url,
             "uptime_seconds": round(time.monotonic() - self._started_at, 1),
@@ -239,7 +241,8 @@ class AgentService:
         log.info("stream %d opened by %s (%s, %s)", stream_id, opened.operator, opened.role, opened.address)
         # Bound to our own machine id, whatever the relay says the client asked for.
         mine = Open(self._identity.machine_id, opened.role, opened.operator, opened.key_id, opened.address)
-        return AgentStream(stream_id, mine, psk, self._identity.static_key, uplink, self._admission)
+        static_key, executions = self._identity.static_key, self._machine.executions
+        return AgentStream(stream_id, mine, psk, static_key, uplink, self._admission, executions)
 
     def _sessions_changed(self) -> None:
         uplink = self._uplink

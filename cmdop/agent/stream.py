@@ -1,13 +1,14 @@
 """One client's stream, as the agent serves it: handshake, admission, then the session.
 
 Frames come on the uplink's reader thread and are handled there, so a keystroke goes
-from the socket to the PTY without another thread. Only the admission, which may start
-a shell, has a thread of its own (`admit N`), which ends with it.
+from the socket to the PTY without another thread. Only the admission has threads of its
+own (agent/entrance.py), and calls, and commands.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +16,14 @@ from typing import Protocol
 
 from cmdop.agent.admission import Admission, Guest
 from cmdop.agent.calls import Calls
+from cmdop.agent.doorway import Doorway
+from cmdop.agent.entrance import Entrance
+from cmdop.agent.executing import Execution, Executions
 from cmdop.agent.shell import Shell, ShellOver
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import (
     CmdopError,
+    CommandRefused,
     ConnectionClosed,
     LocalProtocolError,
     RemoteProtocolError,
@@ -26,16 +31,19 @@ from cmdop.errors import (
     TimedOut,
     VersionMismatch,
 )
-from cmdop.limits import AUTH_TIMEOUT_SECONDS, HANGUP_TO_KILL_SECONDS, PROTOCOL_VERSION
+from cmdop.limits import HANGUP_TO_KILL_SECONDS, PROTOCOL_VERSION
 from cmdop.seal.noise import Channel, Handshake, prologue
-from cmdop.session.states import StreamEvent, StreamState
+from cmdop.session.states import PATIENCE_SECONDS, StreamEvent, StreamState
 from cmdop.winsize import Winsize
+from cmdop.wire.exec_messages import EXEC_MESSAGES, Execute
 from cmdop.wire.message import Message, Unknown
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import Open
-from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Refused, Register, Resize
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, Detach, Refused, Register, Resize
 
 _LOG = logging.getLogger("cmdop.agent")
+_BULK = frozenset({int(RecordKind.OUTPUT), int(RecordKind.REPLAY), int(RecordKind.ERROR_OUTPUT)})
+"""What waits while the connection is congested."""
 
 
 class Uplink(Protocol):
@@ -58,8 +66,16 @@ class AgentStream:
     """Serves one stream. `frame` and `closed` are called by one thread."""
 
     def __init__(
-        self, stream_id: int, opened: Open, psk: bytes, static_key: bytes, uplink: Uplink, admission: Admission
+        self,
+        stream_id: int,
+        opened: Open,
+        psk: bytes,
+        static_key: bytes,
+        uplink: Uplink,
+        admission: Admission,
+        executions: Executions | None = None,
     ) -> None:
+        """Without `executions` no command is run here."""
         self._id, self._opened, self._uplink, self._admission = stream_id, opened, uplink, admission
         self._state = StreamState.GREETING
         self._handshake = Handshake(
@@ -74,8 +90,19 @@ class AgentStream:
         # Guards the seal's order, `_state` and `_step_at`: records leave in the order they were sealed.
         self._sealing = threading.Lock()
         guest = Guest(opened.operator, opened.role == "observer")
-        self._calls = Calls(admission.shells, guest, self._send_payload, admission.may_call)
-        self._handlers: dict[int, Callable[[Record], None]] = {
+        self._rights = guest
+        self._door = Doorway(admission, guest, opened, self._handshake)
+        self._entrance = Entrance(stream_id, self, admission, self._door, guest)
+        self._calls = Calls(
+            admission.shells,
+            guest,
+            self.send_payload,
+            self._may_call,
+            self._door.authenticate,
+        )
+        self._executions = executions
+        self._execution: Execution | None = None
+        self.handlers: dict[int, Callable[[Record], None]] = {
             RecordKind.CONTROL: self._on_control,
             RecordKind.INPUT: self._on_input,
             RecordKind.CREDIT: self._on_credit,
@@ -90,24 +117,30 @@ class AgentStream:
                 self._shake(payload)
             else:
                 record = decode_record(self._channel.open(payload))
-                handler = self._handlers.get(record.kind)
+                handler = (self._execution or self).handlers.get(record.kind)
                 if handler is not None:
                     handler(record)
         except Exception as error:  # noqa: BLE001 - no client may end the agent
-            self._failed(error)
+            self.failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """End this stream, and nothing else. A mistake of our own goes into the log."""
         if not isinstance(error, CmdopError):
             _LOG.exception("stream %d", self._id)
             error = LocalProtocolError(reason="see the agent's log")
         self.refuse(error)
 
+    @property
+    def closed_already(self) -> bool:
+        return self._state is StreamState.CLOSED
+
     def pump(self) -> None:
         """The uplink takes more: send what the session has for this client."""
-        shell, viewer = self._shell, self._viewer
+        shell, viewer, execution = self._shell, self._viewer, self._execution
         if shell is not None and viewer is not None:
             shell.pump(viewer)
+        elif execution is not None:
+            execution.wake()
 
     def closed(self, left: bool = False) -> None:
         """The stream is over, because the client `left` or for another reason; the session
@@ -116,26 +149,30 @@ class AgentStream:
             self._state = StreamState.CLOSED
             shell, viewer = self._shell, self._viewer
             self._shell = self._viewer = None
+            execution, self._execution = self._execution, None
+        if execution is not None:
+            execution.close()
         self._calls.close()
+        self._door.leave()
         if shell is not None and viewer is not None:
             self._admission.leave(shell, viewer, left)
 
     def end_if_idle(self, now: float) -> None:
         """End a stream that takes too long to get in. `now` is of the monotonic clock; any thread."""
         with self._sealing:
-            waits = self._state not in (StreamState.ATTACHED, StreamState.CALLING, StreamState.CLOSED)
-            idle = waits and now - self._step_at >= AUTH_TIMEOUT_SECONDS
+            patience_seconds = PATIENCE_SECONDS.get(self._state, math.inf)
+            idle = now - self._step_at >= patience_seconds
         if idle:
-            self.refuse(TimedOut(what="the client", seconds=AUTH_TIMEOUT_SECONDS))
+            self.refuse(TimedOut(what="the client", seconds=patience_seconds))
 
-    def _step(self, event: StreamEvent) -> None:
+    def step(self, event: StreamEvent) -> None:
         """One step further, unless the stream was closed meanwhile: raises RemoteProtocolError."""
         with self._sealing:
             self._state = self._state.after(event)
             self._step_at = time.monotonic()
 
     def _shake(self, payload: bytes) -> None:
-        self._step(StreamEvent.HANDSHAKE)
+        self.step(StreamEvent.HANDSHAKE)
         self._handshake.read(payload)
         if self._handshake.finished:
             self._channel = self._handshake.channel()
@@ -150,6 +187,9 @@ class AgentStream:
         if isinstance(message, Register):
             self._register(message)
             return
+        if isinstance(message, AuthResponse):
+            self._entrance.respond(message)
+            return
         shell, viewer = self._attached(StreamEvent.DATA)
         if isinstance(message, Resize):
             shell.resize(viewer, Winsize(message.rows, message.cols))
@@ -159,10 +199,36 @@ class AgentStream:
             raise RemoteProtocolError(reason=f"{type(message).__name__} from a client")
 
     def _on_call(self, payload: bytes) -> None:
-        """A call, on a stream on which nobody registered; elsewhere of no meaning."""
-        if self._state in (StreamState.REGISTERING, StreamState.CALLING):
-            self._step(StreamEvent.CALL)
+        """A call or a command, on a stream on which nobody registered; elsewhere of no meaning."""
+        if self._state not in (StreamState.REGISTERING, StreamState.CALLING):
+            return
+        message = EXEC_MESSAGES.decode(payload)
+        if isinstance(message, Execute):
+            self._execute(message)
+        else:
+            self.step(StreamEvent.CALL)
             self._calls.handle(payload)
+
+    def _execute(self, wanted: Execute) -> None:
+        if self._executions is None:
+            raise CommandRefused(host="the machine", reason="it runs none")
+        execution = Execution(wanted, self, self._executions, self._rights, self._may_call)
+        with self._sealing:
+            self._state = self._state.after(StreamEvent.EXECUTE)
+            self._execution = execution
+        execution.begin()
+
+    def _may_call(self, session_token: str) -> bool:
+        return self._admission.may_call(session_token, self._rights)
+
+    def not_executed(self, error: CmdopError) -> None:
+        """The command was refused; quiet once the stream is closed."""
+        with self._sealing:
+            if self._state is StreamState.CLOSED:
+                return
+            self._state, self._step_at = self._state.after(StreamEvent.NOT_EXECUTED), time.monotonic()
+            self._execution = None
+        self.send_control(Refused(error.code, error.sentence[:500]))
 
     def _on_input(self, record: Record) -> None:
         shell, viewer = self._attached(StreamEvent.DATA)
@@ -185,21 +251,12 @@ class AgentStream:
     # -- admission ------------------------------------------------------------------------------
 
     def _register(self, wanted: Register) -> None:
-        self._step(StreamEvent.REGISTER)
+        self.step(StreamEvent.REGISTER)
         if wanted.version != PROTOCOL_VERSION:
             raise VersionMismatch(peer="the client", theirs=wanted.version, ours=PROTOCOL_VERSION)
-        threading.Thread(target=self._admit, args=(wanted,), name=f"admit {self._id}", daemon=True).start()
+        self._entrance.register(wanted)
 
-    def _admit(self, wanted: Register) -> None:
-        guest = Guest(self._opened.operator, self._opened.role == "observer" or wanted.read_only)
-        try:
-            self.send_control(self._admission.success(wanted, guest))
-            while not self._enter(wanted, guest):
-                pass  # the session ended under our hands: there will be another one
-        except Exception as error:  # noqa: BLE001 - no client may end the agent
-            self._failed(error)
-
-    def _enter(self, wanted: Register, guest: Guest) -> bool:
+    def enter(self, wanted: Register, guest: Guest) -> bool:
         """Attach to a session; False when it ended just then."""
         shell, viewer, entry = self._admission.enter(wanted, guest, self)
         with viewer.pumping:
@@ -232,14 +289,14 @@ class AgentStream:
         with self._sealing:
             if self._state is StreamState.CLOSED or self._channel is None:
                 return
-            if kind == RecordKind.OUTPUT or kind == RecordKind.REPLAY:
+            if kind in _BULK:
                 self._sent_in_turn = self._uplink.turn
             self._uplink.send_sealed(self._id, self._channel.seal(encode_record(kind, offset, payload)))
 
     def send_control(self, message: Message) -> None:
-        self._send_payload(SESSION_MESSAGES.encode(message))
+        self.send_payload(SESSION_MESSAGES.encode(message))
 
-    def _send_payload(self, payload: bytes) -> None:
+    def send_payload(self, payload: bytes) -> None:
         self.send_record(RecordKind.CONTROL, 0, payload)
 
     def finish(self, left: bool = False) -> None:

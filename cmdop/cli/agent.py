@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmdop.cli.agent_password import password
 from cmdop.cli.options import api_key_option, home, json_option, server_option
 from cmdop.cli.output import print_json, printable
 
@@ -22,6 +23,9 @@ _FOLLOW_SECONDS = 0.2
 @click.group()
 def agent() -> None:
     """Make this machine reachable."""
+
+
+agent.add_command(password)
 
 
 @agent.command()
@@ -165,6 +169,7 @@ def _status_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("verdict", found["verdict"] + (f" ({found['reason']})" if found.get("reason") else "")),
         ("machine", f"{found.get('name') or '?'} ({found.get('machine_id') or 'no id yet'})"),
+        ("key", found.get("fingerprint") or "?"),
         ("hostname", found.get("hostname") or "?"),
         ("workspace", found.get("workspace") or "not enrolled"),
         ("relay", found.get("relay") or "?"),

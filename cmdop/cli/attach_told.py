@@ -15,6 +15,7 @@ from cmdop.limits import GRACE_SECONDS
 from cmdop.wire.session_messages import PeerJoined, PeerLeft, Ready
 
 if TYPE_CHECKING:
+    from cmdop.auth.known_machines import FirstSight
     from cmdop.cli.connect import ConnectOptions
 
 _STEP_EVENTS: Final = {"resolving": "resolved", "dialing": "dialing", "auth": "auth"}
@@ -35,6 +36,10 @@ class Words(Banner):
         self._is_tty, self._kept_seconds = is_tty, ready.kept_seconds
         if ready.notice:
             say(f"[connect] {ready.notice}")
+
+    def notice(self, text: str) -> None:
+        """Something that the user is to know, before the session is there."""
+        say(f"[connect] {text}")
 
     def attached(self) -> None:
         say(f"[connect] attached — {self._keys} to disconnect, Ctrl-C forwards as SIGINT", end=raw_line_end())
@@ -84,6 +89,17 @@ class JsonLines:
         line = Line()
         yield line
         _emit(_STEP_EVENTS[name.split(maxsplit=1)[0]], host=self._host, **line.fields)
+
+    def first_sight(self, sight: FirstSight) -> None:
+        namesake = sight.namesake.machine_id if sight.namesake else None
+        fields = {"machine_id": sight.machine_id, "name": sight.name, "fingerprint": sight.fingerprint}
+        _emit("first_sight", host=self._host, **fields, namesake=namesake)
+
+    def notice(self, text: str) -> None:
+        _emit("notice", text=text)
+
+    def interrupt(self, text: str) -> None:
+        """Each event has a line of its own anyway."""
 
     def joined(self, ready: Ready, is_tty: bool) -> None:
         self._kept_seconds = ready.kept_seconds

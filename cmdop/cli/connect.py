@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import click
@@ -10,11 +9,14 @@ import click
 from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.machine_keys import machine_keys_option
 from cmdop.cli.options import api_key_option, given_by, home, json_option, no_interactive_option, server_option
+from cmdop.cli.passwords import NOT_GIVEN, GivenPassword, given_password, password_options
 from cmdop.errors import HostMissing, NotATerminal, UsageError
 from cmdop.home import Home
 
 SUBCOMMANDS = {
+    "exec": ("cmdop.cli.connect_exec", "One command on a machine: its pipes, its exit status."),
     "key": ("cmdop.cli.connect_key", "This workspace's API key."),
+    "password": ("cmdop.cli.connect_password", "The machine passwords that this client remembers."),
     "workspace": ("cmdop.cli.connect_workspace", "The workspaces that this client knows."),
     "machine": ("cmdop.cli.connect_machine", "The machines whose keys are known here."),
 }
@@ -40,6 +42,9 @@ class ConnectOptions:
     takeover: bool = False
     replay: str = "all"
     machine_keys: str = "accept-new"
+    password: GivenPassword = NOT_GIVEN
+    machine_id: str = ""
+    """The machine that was chosen already; `host` is only how it is called then."""
 
 
 class HostOrVerb(click.Group):
@@ -111,6 +116,7 @@ class HostOrVerb(click.Group):
 @click.option("--detach-keys", metavar="KEYS", help="What leaves instead of ctrl-d, e.g. ctrl-p,ctrl-q.")
 @no_interactive_option
 @machine_keys_option
+@password_options
 @click.option("--insecure", is_flag=True, help="Allow ws:// over a network.")
 @click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use.")
 @server_option
@@ -130,6 +136,8 @@ def connect(
     detach_keys: str | None,
     no_interactive: bool,
     machine_keys: str,
+    password: str | None,
+    password_file: str | None,
     insecure: bool,
     workspace: str | None,
     server: str | None,
@@ -140,6 +148,8 @@ def connect(
 
     \b
     Ctrl-D leaves and keeps the session; everything else goes to the machine.
+    Without HOST the machines are shown to choose from.
+      cmdop connect
       cmdop connect prod-api-1
       cmdop connect --list
     """
@@ -164,6 +174,7 @@ def connect(
         takeover=takeover,
         replay=replay,
         machine_keys=machine_keys,
+        password=given_password(password, password_file),
     )
     if list_machines and options.host is not None:
         raise UsageError(reason="--list shows all machines; it takes no HOST")
@@ -172,8 +183,21 @@ def connect(
 
         return list_all(options)
     if options.host is None:
-        raise HostMissing if options.no_interactive or sys.stdin.isatty() else NotATerminal(what="the picker")
+        return _pick(options)
     return attach(options)
+
+
+def _pick(options: ConnectOptions) -> int:
+    """Let the user choose. Raises HostMissing where nobody may be asked, NotATerminal where nobody can."""
+    from cmdop.cli.prompt import can_ask
+
+    if options.no_interactive:
+        raise HostMissing
+    if not can_ask():
+        raise NotATerminal(what="the picker")
+    from cmdop.cli.picker import pick
+
+    return pick(options)
 
 
 def attach(options: ConnectOptions) -> int:

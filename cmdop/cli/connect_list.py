@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cmdop.auth.credentials import find_credential
 from cmdop.cli.options import home
 from cmdop.cli.output import print_json, print_table
 from cmdop.cli.progress import say
+from cmdop.cli.times import rfc3339
 from cmdop.client.connect import reach_relay
 from cmdop.client.resolver import age_text
 from cmdop.wire.relay_messages import MachineRecord
 
 if TYPE_CHECKING:
     from cmdop.cli.connect import ConnectOptions
-
-_LAST_SECOND: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def list_all(options: ConnectOptions) -> int:
@@ -46,11 +44,6 @@ def _row(m: MachineRecord) -> tuple[str, ...]:
     return m.name, m.hostname, m.machine_id[:8], "yes" if m.online else "no", heard, session
 
 
-def _rfc3339(unix_seconds: float) -> str:
-    moment = datetime.fromtimestamp(min(unix_seconds, _LAST_SECOND), UTC)  # a relay may say anything
-    return moment.isoformat().replace("+00:00", "Z")
-
-
 def _document(m: MachineRecord, workspace: str) -> dict[str, Any]:
     session = None
     if m.session is not None:
@@ -65,7 +58,7 @@ def _document(m: MachineRecord, workspace: str) -> dict[str, Any]:
         "name": m.name,
         "online": m.online,
         "heartbeat_age_seconds": round(m.heartbeat_age_seconds, 3),
-        "last_seen": _rfc3339(m.last_seen),
+        "last_seen": rfc3339(m.last_seen),
         "workspace": workspace,
         "agent_version": m.agent_version,
         "session": session,

@@ -24,12 +24,19 @@ def print_json(document: Any) -> None:
     click.echo(text)
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns, aligned, for people; nothing but the header when there are no rows."""
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[Sequence[str]] | None = None
+) -> None:
+    """Columns, aligned, for people; nothing but the header when there are no rows.
+
+    `below` has the lines to print under each row.
+    """
     shown = [[_encodable(printable(cell)) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in shown) for column in range(len(header))]
-    for row in shown:
+    for row, lines in zip(shown, [[], *(below or [[]] * len(rows))], strict=True):
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for line in lines:
+            click.echo(_encodable(printable(line)))
 
 
 def report_error(error: CmdopError, as_json: bool = False) -> None:

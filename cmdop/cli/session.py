@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,14 +15,12 @@ from cmdop.cli.output import print_json
 from cmdop.cli.progress import say
 from cmdop.cli.session_flags import BeforeDashes, Flags, takes_flags
 from cmdop.cli.times import duration, duration_text
-from cmdop.errors import HostMissing, UsageError
-from cmdop.limits import CALL_DATA_MAX_BYTES, IDLE_MAX_SECONDS, IDLE_SECONDS, NAME_MAX_CHARS, WINSIZE_MAX
+from cmdop.errors import HostMissing
+from cmdop.limits import CALL_DATA_MAX_BYTES, COUNT_MAX, IDLE_MAX_SECONDS, IDLE_SECONDS, WINSIZE_MAX
 
 if TYPE_CHECKING:
     from cmdop.client.survey import Located
 
-_OFFSET_MAX = 2**53
-"""What a call can say (`Count` in docs/protocol.md §3)."""
 _CELLS = click.IntRange(1, WINSIZE_MAX)
 _wanted = click.argument("wanted", metavar="ID")
 
@@ -58,30 +56,27 @@ def create(flags: Flags, host: str | None, name: str, idle_seconds: float) -> No
       cmdop session create prod-api-1 --name build --idle 2h
       cmdop session create prod-api-1 -- htop
     """
+    from cmdop.api.machine import check_name
     from cmdop.cli.session_reach import reached
     from cmdop.cli.session_show import ID_SHOWN_CHARS, session_document
-    from cmdop.wire.call_messages import CreateSession
 
     named = flags.host_or(host)
     if not named:
         raise HostMissing
-    if len(name) > NAME_MAX_CHARS or not name.isprintable():
-        raise UsageError(reason=f"{name!r} cannot be a session's name: at most {NAME_MAX_CHARS} printable characters")
-    wanted = CreateSession(
-        name=name,
-        idle_seconds=idle_seconds,
-        term=os.environ.get("TERM", ""),
-        colorterm=os.environ.get("COLORTERM", ""),
-        locale=user_locale(),
-        command=click.get_current_context().meta["command"],
-    )
-    with reached(flags) as relay:
-        machine = relay.machine(named)
-        record = relay.calls(machine).create(wanted)
+    check_name(name)
+    with reached(flags) as relay, relay.machine(relay.record(named)) as machine:
+        made = machine.create_session(
+            name=name,
+            idle_seconds=idle_seconds,
+            command=click.get_current_context().meta["command"],
+            term=os.environ.get("TERM", ""),
+            colorterm=os.environ.get("COLORTERM", ""),
+            locale=user_locale(),
+        )
     if flags.as_json:
-        print_json({**session_document(machine.machine_id, record), "idle_limit_seconds": idle_seconds})
+        print_json({**session_document(machine.machine_id, made), "idle_limit_seconds": idle_seconds})
         return
-    shown = record.session_id[:ID_SHOWN_CHARS]
+    shown = made.session_id[:ID_SHOWN_CHARS]
     click.echo(shown)
     say(f"it is kept while somebody uses it, and {duration_text(idle_seconds)} longer: cmdop session attach {shown}")
 
@@ -95,23 +90,25 @@ def list_sessions(flags: Flags, host: str | None) -> int:
     \b
       cmdop session list
     """
+    from cmdop.api.records import session_from
     from cmdop.cli.session_reach import name_silent, reached
     from cmdop.cli.session_show import print_sessions, session_document
 
     named = flags.host_or(host)
     with reached(flags) as relay:
         if named:
-            asked = [relay.machine(named)]
+            asked = [relay.record(named)]
         else:
-            asked = [machine for machine in relay.machines() if machine.online and machine.session is not None]
+            asked = [machine for machine in relay.records() if machine.online and machine.session is not None]
             asked.sort(key=lambda machine: (machine.name.casefold(), machine.machine_id))
         surveyed = relay.surveyor.ask(asked)
     if named and surveyed.silent:
         raise surveyed.silent[0].error
+    found = [(one.machine, session_from(one.record)) for one in surveyed.found]
     if flags.as_json:
-        print_json([session_document(found.machine.machine_id, found.record) for found in surveyed.found])
-    elif surveyed.found:
-        print_sessions(surveyed.found, time.time())
+        print_json([session_document(machine.machine_id, session) for machine, session in found])
+    elif found:
+        print_sessions(found, datetime.now(UTC))
     elif not surveyed.silent:
         say(f"no sessions on {named}" if named else f'no sessions in workspace "{relay.workspace}"')
         say(f"open one: cmdop session create {named or 'HOST'}")
@@ -141,6 +138,8 @@ def attach(flags: Flags, wanted: str) -> int:
         no_interactive=flags.no_interactive,
         session=located.session_id,
         insecure=flags.insecure,
+        machine_keys=flags.machine_keys,
+        password=flags.password,
     )
     return attach_with(options, credential, home())
 
@@ -158,12 +157,12 @@ def send(flags: Flags, wanted: str, text: str) -> None:
       cmdop session send 8f23a4b0 $'make\\n'
       echo make | cmdop session send 8f23a4b0 -
     """
-    from cmdop.cli.session_reach import session_calls
+    from cmdop.cli.session_reach import reached_session
 
     sent_bytes = 0
-    with session_calls(flags, wanted) as (calls, located):
+    with reached_session(flags, wanted) as (machine, located):
         for piece in _standard_input() if text == "-" else [os.fsencode(text)]:
-            calls.send_input(located.session_id, piece)
+            machine.send_input(located.session_id, piece)
             sent_bytes += len(piece)
     if flags.as_json:
         print_json({**_about(located), "sent_bytes": sent_bytes})
@@ -185,7 +184,7 @@ def _standard_input() -> Iterator[bytes]:
 @click.option(
     "--since",
     metavar="OFFSET",
-    type=click.IntRange(0, _OFFSET_MAX),
+    type=click.IntRange(0, COUNT_MAX),
     default=0,
     help="From this byte on, counted from the session's first (default: 0).",
 )
@@ -199,20 +198,18 @@ def read(flags: Flags, wanted: str, since: int) -> None:
       cmdop session read 8f23a4b0
       cmdop session read 8f23a4b0 --since 4096 --json
     """
-    from cmdop.cli.session_reach import session_calls
+    from cmdop.cli.session_reach import reached_session
     from cmdop.cli.session_show import output_document
 
-    with session_calls(flags, wanted) as (calls, located):
-        pieces = calls.read(located.session_id, since)
-        if flags.as_json:
-            document = output_document(list(pieces))
-            print_json({**_about(located), **document})
-            return
-        for piece in pieces:
-            if piece.truncated:
-                say(f"the output before offset {piece.offset} is not kept any more")
-            sys.stdout.buffer.write(piece.data)
-            sys.stdout.buffer.flush()
+    with reached_session(flags, wanted) as (machine, located):
+        output = machine.read(located.session_id, since)
+    if flags.as_json:
+        print_json({**_about(located), **output_document(output)})
+        return
+    if output.truncated:
+        say(f"the output before offset {output.offset} is not kept any more")
+    sys.stdout.buffer.write(output.data)
+    sys.stdout.buffer.flush()
 
 
 @session.command()
@@ -226,11 +223,10 @@ def resize(flags: Flags, wanted: str, rows: int, cols: int) -> None:
     \b
       cmdop session resize 8f23a4b0 50 132
     """
-    from cmdop.cli.session_reach import session_calls
-    from cmdop.winsize import Winsize
+    from cmdop.cli.session_reach import reached_session
 
-    with session_calls(flags, wanted) as (calls, located):
-        calls.resize(located.session_id, Winsize(rows, cols))
+    with reached_session(flags, wanted) as (machine, located):
+        machine.resize(located.session_id, rows, cols)
     if flags.as_json:
         print_json({**_about(located), "winsize": {"rows": rows, "cols": cols}})
 
@@ -245,12 +241,12 @@ def send_signal(flags: Flags, wanted: str, name: str) -> None:
     \b
       cmdop session signal 8f23a4b0 INT
     """
-    from cmdop.cli.session_reach import session_calls
+    from cmdop.api.machine import check_signal
+    from cmdop.cli.session_reach import reached_session
 
-    if not 0 < len(name) <= NAME_MAX_CHARS:
-        raise UsageError(reason=f"there is no signal {name!r}")
-    with session_calls(flags, wanted) as (calls, located):
-        calls.signal(located.session_id, name)
+    check_signal(name)
+    with reached_session(flags, wanted) as (machine, located):
+        machine.signal(located.session_id, name)
     if flags.as_json:
         print_json({**_about(located), "signal": name})
 
@@ -264,9 +260,9 @@ def close(flags: Flags, wanted: str) -> None:
     \b
       cmdop session close 8f23a4b0
     """
-    from cmdop.cli.session_reach import session_calls
+    from cmdop.cli.session_reach import reached_session
 
-    with session_calls(flags, wanted) as (calls, located):
-        calls.end(located.session_id)
+    with reached_session(flags, wanted) as (machine, located):
+        machine.close_session(located.session_id)
     if flags.as_json:
         print_json({**_about(located), "closed": True})

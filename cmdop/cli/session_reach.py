@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cmdop.api.machine import Machine
 from cmdop.auth.credentials import Credential, find_credential
 from cmdop.auth.device import device_key
 from cmdop.cli.machine_keys import ToldMachines, known_machines, tell
@@ -13,13 +13,9 @@ from cmdop.cli.options import home
 from cmdop.cli.passwords import ToldUser, passwords_for
 from cmdop.cli.progress import say
 from cmdop.cli.session_flags import Flags
-from cmdop.client.calls import STALE_SECONDS, MachineCalls
-from cmdop.client.connect import reach_relay
-from cmdop.client.link import MachineStream
-from cmdop.client.passwords import MachinePass
-from cmdop.client.question import Asker
-from cmdop.client.resolver import Resolved, display_name, one, require_online, resolve
-from cmdop.client.survey import Located, Silent, Surveyor
+from cmdop.client.reach import Access, Reach
+from cmdop.client.resolver import Resolved, display_name, resolve
+from cmdop.client.survey import Located, Silent
 from cmdop.errors import CmdopError
 from cmdop.wire.relay_messages import MachineRecord
 
@@ -30,57 +26,39 @@ class Reached:
     def __init__(self, flags: Flags) -> None:
         self._flags = flags
         self.credential: Credential = find_credential(home(), flags.given)
-        self._device_key = device_key(home())
-        self._known = ToldMachines(known_machines(home(), self.credential, flags.machine_keys))
-        self._link = reach_relay(self.credential, flags.insecure)
-        self._fresh_until = time.monotonic() + STALE_SECONDS
-        """Nobody answers its pings: it is good for one stream, and soon."""
-        self._all = self._link.machines()
-        self.workspace = self._link.welcome.workspace
-        self._passwords = passwords_for(home(), flags.password, ToldUser(tell))
-        asker = Asker(self.credential.key, self._device_key, self._known, self._passwords)
-        self.surveyor = Surveyor(self._link, asker)
+        device = device_key(home())
+        known = ToldMachines(known_machines(home(), self.credential, flags.machine_keys))
+        passwords = passwords_for(home(), flags.password, ToldUser(tell))
+        self._reach = Reach(Access(self.credential, device, known, passwords, flags.insecure))
+        self.workspace, self.surveyor = self._reach.workspace, self._reach.surveyor
 
     def close(self) -> None:
-        self._link.close()
+        self._reach.close()
 
-    def machine(self, host: str) -> MachineRecord:
+    def record(self, host: str) -> MachineRecord:
         """The machine that HOST means, which is online. Raises what the resolver raises."""
-        return require_online(one(host, self._all), time.time())
+        return self._reach.machine(host)
 
-    def machines(self) -> tuple[MachineRecord, ...]:
+    def records(self) -> tuple[MachineRecord, ...]:
         """Those to look at: the one of --host, or all."""
-        return (self.machine(self._flags.host),) if self._flags.host else self._all
+        return (self.record(self._flags.host),) if self._flags.host else self._reach.machines
 
     def host_of(self, machine: MachineRecord) -> str:
         """The HOST that means this machine and no other: its name if that does, else its id."""
         name = display_name(machine)
-        match = resolve(name, self._all)
+        match = resolve(name, self._reach.machines)
         fits = isinstance(match, Resolved) and match.machine.machine_id == machine.machine_id
         return name if fits else machine.machine_id
 
     def locate(self, wanted: str) -> Located:
         """Where that session is; machines that might have had it and said nothing are named."""
-        located = self.surveyor.locate(wanted, self.machines())
+        located = self.surveyor.locate(wanted, self.records())
         name_silent(located.silent)
         return located
 
-    def calls(self, machine: MachineRecord) -> MachineCalls:
-        """Calls on a machine, over the same connection while that is fresh."""
-        key_id = self.credential.key.key_id
-        shown = MachinePass(self._passwords, machine.machine_id, key_id, display_name(machine))
-        return MachineCalls(self._opener(machine), shown)
-
-    def _opener(self, machine: MachineRecord) -> Callable[[], MachineStream]:
-        def open_stream() -> MachineStream:
-            if time.monotonic() > self._fresh_until:
-                self._link.close()
-                self._link = reach_relay(self.credential, self._flags.insecure, want_machines=False)
-            self._fresh_until = 0.0
-            key = self.credential.key
-            return self._link.open(machine, key.role.attaches_as, key, self._device_key, self._known)
-
-        return open_stream
+    def machine(self, record: MachineRecord) -> Machine:
+        """The machine itself, over the same connection while that is fresh."""
+        return Machine(self._reach, record)
 
 
 @contextmanager
@@ -94,15 +72,12 @@ def reached(flags: Flags) -> Iterator[Reached]:
 
 
 @contextmanager
-def session_calls(flags: Flags, wanted: str) -> Iterator[tuple[MachineCalls, Located]]:
-    """The session of that id or unique prefix, and calls on its machine."""
+def reached_session(flags: Flags, wanted: str) -> Iterator[tuple[Machine, Located]]:
+    """The session of that id or unique prefix, and its machine."""
     with reached(flags) as relay:
         located = relay.locate(wanted)
-        calls = relay.calls(located.machine)
-        try:
-            yield calls, located
-        finally:
-            calls.close()
+        with relay.machine(located.machine) as machine:
+            yield machine, located
 
 
 def name_silent(silent: tuple[Silent, ...] | list[Silent]) -> CmdopError | None:

@@ -1,24 +1,33 @@
 """Calls on the sessions of one machine, without attaching (docs/protocol.md §7.3).
 
 Everything runs on the caller's thread and blocks: one request, one answer, within
-`AUTH_TIMEOUT_SECONDS`. A refusal is raised as what the machine said, and the next call
-may be made; whatever else goes wrong gives the stream up, and the next call opens a new one.
+`AUTH_TIMEOUT_SECONDS`, or more where a password is judged in between. A refusal is raised
+as what the machine said, and the next call may be made; whatever else goes wrong gives the
+stream up, and the next call opens a new one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cmdop.client.link import MachineStream
+from cmdop.client.passwords import MachinePass
 from cmdop.client.poll import wait_for
 from cmdop.deadline import Deadline
-from cmdop.errors import CmdopError, RemoteProtocolError, TimedOut, from_peer
-from cmdop.limits import AUTH_TIMEOUT_SECONDS, CALL_DATA_MAX_BYTES, PING_INTERVAL_SECONDS, RING_BYTES
+from cmdop.errors import CmdopError, PasswordRefused, RemoteProtocolError, TimedOut, TokenMissing, from_peer
+from cmdop.limits import (
+    AUTH_TIMEOUT_SECONDS,
+    CALL_DATA_MAX_BYTES,
+    GUESS_WAIT_MAX_SECONDS,
+    PING_INTERVAL_SECONDS,
+    RING_BYTES,
+)
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
     CALL_MESSAGES,
+    Authenticate,
     CloseSession,
     CreateSession,
     Done,
@@ -30,13 +39,18 @@ from cmdop.wire.call_messages import (
     SendSignal,
     SessionRecord,
     Sessions,
+    with_token,
 )
+from cmdop.wire.exec_messages import EXEC_MESSAGES, Execute, Started
 from cmdop.wire.message import Message, Unknown
 from cmdop.wire.record import RecordKind
-from cmdop.wire.session_messages import SESSION_MESSAGES, Refused
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Refused
 
 M = TypeVar("M", bound=Message)
 
+METHOD: Final = "password"
+JUDGED_SECONDS: Final = GUESS_WAIT_MAX_SECONDS + AUTH_TIMEOUT_SECONDS
+"""How long a password may take to be judged: one wait, when others guess."""
 STALE_SECONDS = PING_INTERVAL_SECONDS
 """A stream that was left alone for longer may have been closed: nobody answered its pings."""
 
@@ -45,12 +59,12 @@ class MachineCalls:
     """The calls on one machine. For one thread.
 
     `open_stream` opens a stream to it, when the first call is made and whenever the last
-    one is stale; whoever opens it gives the connection to this object. `token` is what an
-    AuthSuccess brought, where the machine has a password.
+    one is stale; whoever opens it gives the connection to this object. `shown` has what
+    opens a machine with a password: a token, or a password that brings one.
     """
 
-    def __init__(self, open_stream: Callable[[], MachineStream], token: str = "") -> None:
-        self._open_stream, self._token = open_stream, token
+    def __init__(self, open_stream: Callable[[], MachineStream], shown: MachinePass | None = None) -> None:
+        self._open_stream, self._shown = open_stream, shown
         self._stream: MachineStream | None = None
         self._answered_at = 0.0
 
@@ -58,7 +72,7 @@ class MachineCalls:
         """The machine's sessions, in the order that they were opened."""
         found: list[SessionRecord] = []
         while True:
-            answer = self._ask(ListSessions(len(found), self._token), Sessions)
+            answer = self._ask(ListSessions(len(found)), Sessions)
             found += answer.sessions
             if not answer.more:
                 return found
@@ -66,7 +80,7 @@ class MachineCalls:
                 raise RemoteProtocolError(reason="more sessions that never come")
 
     def create(self, wanted: CreateSession) -> SessionRecord:
-        """Open a session that nobody is attached to; the token in `wanted` is the caller's.
+        """Open a session that nobody is attached to.
 
         Raises SessionRefused where there are too many, or ShellUnusable.
         """
@@ -81,15 +95,15 @@ class MachineCalls:
         Raises TimedOut when the program does not read: what it took of them is not known.
         """
         for at in range(0, len(data) or 1, CALL_DATA_MAX_BYTES):  # nothing is sent as well: is it there?
-            self._ask(SendInput(session, data[at : at + CALL_DATA_MAX_BYTES], self._token), Done)
+            self._ask(SendInput(session, data[at : at + CALL_DATA_MAX_BYTES]), Done)
 
     def resize(self, session: str, winsize: Winsize) -> None:
         """Give the PTY a size, until an attached client claims its own."""
-        self._ask(SendResize(session, winsize.rows, winsize.cols, self._token), Done)
+        self._ask(SendResize(session, winsize.rows, winsize.cols), Done)
 
     def signal(self, session: str, name: str) -> None:
         """Send a signal to the foreground process group. Raises UsageError or SignalLost."""
-        self._ask(SendSignal(session, name, self._token), Done)
+        self._ask(SendSignal(session, name), Done)
 
     def read(self, session: str, offset: int) -> Iterator[Output]:
         """The output from `offset` on, or from where it is kept, as far as there is any now.
@@ -100,7 +114,7 @@ class MachineCalls:
         end: int | None = None
         while end is None or offset < end:
             most = CALL_DATA_MAX_BYTES if end is None else min(end - offset, CALL_DATA_MAX_BYTES)
-            piece = self._ask(GetOutput(session, offset, most, self._token), Output)
+            piece = self._ask(GetOutput(session, offset, most), Output)
             if end is None:
                 end = min(piece.end_offset, piece.offset + RING_BYTES)
             if piece.data and piece.offset < offset:
@@ -112,7 +126,17 @@ class MachineCalls:
 
     def end(self, session: str) -> None:
         """End a session; returns once it is over."""
-        self._ask(CloseSession(session, self._token), Done)
+        self._ask(CloseSession(session), Done)
+
+    def execute(self, wanted: Execute) -> tuple[MachineStream, Started]:
+        """Run a command. The stream, and its connection, are the caller's from then on.
+
+        Raises RoleTooLow, CommandRefused, CommandUnusable.
+        """
+        started = self._ask(wanted, Started)
+        stream, self._stream = self._stream, None
+        assert stream is not None, "it has just answered"
+        return stream, started
 
     def close(self) -> None:
         """Give the connection back. Twice is quiet."""
@@ -122,12 +146,40 @@ class MachineCalls:
 
     def _ask(self, call: Message, kind: type[M]) -> M:
         """The answer to a call. Raises what the machine refused it with, or what went wrong."""
+        try:
+            return self._ask_once(self._with_token(call), kind)
+        except TokenMissing:
+            if not self._authenticate():
+                raise
+        return self._ask_once(self._with_token(call), kind)
+
+    def _with_token(self, call: Message) -> Message:
+        return call if self._shown is None else with_token(call, self._shown.token)
+
+    def _authenticate(self) -> bool:
+        """Get a token for a password; False if there is none to try. Raises PasswordRefused when all are wrong."""
+        shown, refused = self._shown, None
+        for offer in shown.offers() if shown is not None else ():
+            assert shown is not None
+            try:
+                success = self._ask_once(Authenticate(METHOD, offer.text), AuthSuccess, JUDGED_SECONDS)
+            except PasswordRefused as error:
+                refused = error
+                shown.wrong(offer)
+                continue
+            shown.right(offer, success)
+            return True
+        if refused is not None:
+            raise refused
+        return False
+
+    def _ask_once(self, call: Message, kind: type[M], seconds: float = AUTH_TIMEOUT_SECONDS) -> M:
         if self._stream is not None and time.monotonic() - self._answered_at > STALE_SECONDS:
             self.close()
         if self._stream is None:
             self._stream = self._open_stream()
         try:
-            answer = self._exchange(self._stream, call)
+            answer = self._exchange(self._stream, call, seconds)
             if not isinstance(answer, kind | Refused):
                 raise RemoteProtocolError(reason=f"{type(answer).__name__} for an answer to {type(call).__name__}")
         except CmdopError:  # what comes behind it would be taken for the answer to something else
@@ -135,13 +187,13 @@ class MachineCalls:
             raise
         self._answered_at = time.monotonic()
         if isinstance(answer, Refused):
-            host = self._stream.about.host
-            raise from_peer(answer.code, answer.reason, host=host, session=getattr(call, "session", ""))
+            raise refusal(answer, self._stream.about.host, getattr(call, "session", ""))
         return answer
 
-    def _exchange(self, stream: MachineStream, call: Message) -> Message:
-        deadline = Deadline(AUTH_TIMEOUT_SECONDS)
-        stream.send_record(RecordKind.CONTROL, 0, CALL_MESSAGES.encode(call))
+    def _exchange(self, stream: MachineStream, call: Message, seconds: float) -> Message:
+        deadline = Deadline(seconds)
+        codec = EXEC_MESSAGES if isinstance(call, Execute) else CALL_MESSAGES
+        stream.send_record(RecordKind.CONTROL, 0, codec.encode(call))
         while not deadline.passed:
             if not stream.connection.buffered and not self._brings(stream, deadline):
                 continue
@@ -150,7 +202,7 @@ class MachineCalls:
                 answer = answer_in(record.payload)
                 if answer is not None:
                     return answer
-        raise TimedOut(what=f"the machine {stream.about.host}", seconds=AUTH_TIMEOUT_SECONDS)
+        raise TimedOut(what=f"the machine {stream.about.host}", seconds=seconds)
 
     @staticmethod
     def _brings(stream: MachineStream, deadline: Deadline) -> bool:
@@ -158,12 +210,19 @@ class MachineCalls:
         return wait_for(stream.connection, None, deadline.remaining_seconds or 0.0)[0]
 
 
+def refusal(refused: Refused, host: str, session: str = "") -> CmdopError:
+    """What a machine refused a call with, as its user reads it."""
+    if refused.code == PasswordRefused.code:
+        return PasswordRefused(host=host)  # the machine does not know what it is called here
+    return from_peer(refused.code, refused.reason, host=host, session=session)
+
+
 def answer_in(payload: bytes) -> Message | None:
     """The answer in a CONTROL record, Refused included; None for what may be ignored.
 
     Raises RemoteProtocolError for a malformed one.
     """
-    for codec in (CALL_MESSAGES, SESSION_MESSAGES):
+    for codec in (CALL_MESSAGES, EXEC_MESSAGES, SESSION_MESSAGES):
         message = codec.decode(payload)
         if not isinstance(message, Unknown):
             return message

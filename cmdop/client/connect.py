@@ -66,6 +66,8 @@ class Wanted:
     command: tuple[str, ...] = ()
     insecure: bool = False
     ca_file: Path | None = None
+    machine_id: str = ""
+    """The machine, where it is known already; `host` is only how it is called then."""
     client_id: str = field(default_factory=lambda: os.urandom(8).hex())
 
 
@@ -139,7 +141,7 @@ def join_session(
     with progress.step(f"resolving {wanted.host}") as step:
         link = reach_relay(credential, wanted.insecure, wanted.ca_file)
         try:
-            machine = one(wanted.host, link.machines())
+            machine = one(wanted.machine_id or wanted.host, link.machines())
             require_online(machine, time.time())
         except CmdopError:
             link.close()

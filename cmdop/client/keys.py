@@ -70,7 +70,8 @@ class KeyMachine:
     """The contract above as a machine without I/O, for one attach.
 
     Fed with whatever a read returned. The reader, while `held`, waits for no more than
-    `KEY_HOLD_SECONDS` and then calls `flush`.
+    `KEY_HOLD_SECONDS` and then calls `flush`. With no `detach_keys` no key leaves: what
+    types is a program.
     """
 
     def __init__(self, detach_keys: bytes = DEFAULT_DETACH_KEYS) -> None:
@@ -97,7 +98,7 @@ class KeyMachine:
 
     def feed(self, data: bytes) -> Typed:
         """Judge what was read. Once `detach` is true the rest of `data` is dropped."""
-        if self._idle and b"\x1b" not in data and self._keys[0] not in data:
+        if not self._keys or (self._idle and b"\x1b" not in data and self._keys[0] not in data):
             return Typed(data, False)
         out, at = bytearray(), 0
         while at < len(data):

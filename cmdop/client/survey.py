@@ -24,7 +24,7 @@ from cmdop.errors import (
     TimedOut,
     TokenMissing,
 )
-from cmdop.limits import ASKED_MACHINES_MAX, OPEN_TIMEOUT_SECONDS, PING_MAX_BYTES
+from cmdop.limits import ASKED_MACHINES_MAX, PING_MAX_BYTES
 from cmdop.wire.call_messages import SessionRecord
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
 from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, MachineRecord
@@ -207,7 +207,7 @@ class _Round:
 
     def _give_up_late(self) -> None:
         for question in [one for one in self._asked.values() if one.deadline.passed]:
-            self._give_up(question, TimedOut(what=f"the machine {question.host}", seconds=OPEN_TIMEOUT_SECONDS))
+            self._give_up(question, TimedOut(what=f"the machine {question.host}", seconds=question.patience_seconds))
 
     def _give_up(self, question: Question, error: CmdopError) -> None:
         self._silent.append(Silent(question.machine, error))

@@ -27,6 +27,7 @@ from cmdop.wire.message import (
     Seconds,
     SessionId,
     Text,
+    replaced,
 )
 
 
@@ -60,6 +61,14 @@ class SessionRecord(Message, frozen=True):
     idle_seconds: Seconds = 0.0
     grace_seconds_left: Seconds | None = None
     output_offset: Count = 0
+
+
+class Authenticate(Message, frozen=True):
+    """Proves that the caller knows the machine's password; answered with `AuthSuccess`, whose
+    token goes with the calls that follow."""
+
+    method: Name
+    password: Text = ""
 
 
 class ListSessions(Message, frozen=True):
@@ -148,6 +157,7 @@ class Done(Message, frozen=True):
 
 
 CALL_MESSAGES: MessageCodec[Message] = MessageCodec(
+    Authenticate,
     ListSessions,
     Sessions,
     CreateSession,
@@ -159,3 +169,7 @@ CALL_MESSAGES: MessageCodec[Message] = MessageCodec(
     CloseSession,
     Done,
 )
+
+def with_token(call: Message, session_token: str) -> Message:
+    """The same call with this token; one that carries none as it is."""
+    return replaced(call, session_token=session_token) if "session_token" in call.__struct_fields__ else call

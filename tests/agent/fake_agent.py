@@ -32,7 +32,7 @@ BROKEN = "broken"
 class FakeMachine:
     """Has sessions that are only said to be there."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Home | None = None) -> None:
         self.sessions: list[dict[str, Any]] = []
         self.handed_over = 0
         self.closed = self.frozen = False

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cmdop.agent.admission import Admission
+from cmdop.agent.password_gate import PasswordGate
 from cmdop.agent.shells import Shells
 from cmdop.agent.stream import AgentStream
+from cmdop.home import Home
 from cmdop.limits import PROTOCOL_VERSION, WINDOW_MIN_BYTES
 from cmdop.ptyhost.interface import Pty
 from cmdop.screen.ring import RingScreen
 from cmdop.seal.noise import Channel, Handshake, prologue
-from cmdop.wire.call_messages import CreateSession
-from cmdop.wire.message import Message
+from cmdop.wire.call_messages import CALL_MESSAGES, CreateSession
+from cmdop.wire.message import Message, Unknown
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import Open
 from cmdop.wire.session_messages import SESSION_MESSAGES, Ready, Refused, Register
@@ -45,11 +47,13 @@ def register(**fields: object) -> Register:
 class Machine:
     """An agent's sessions over programs that the test plays, and who may come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Home | None = None) -> None:
+        """`home` has the machine's password, if there is one."""
         self.ptys: list[FakePty] = []
         self.before_open: Callable[[], None] = lambda: None
         self.shells = Shells(self._open_pty, lambda: None, lambda _: RingScreen())
-        self.admission = Admission(self.shells)
+        self.gate = PasswordGate(home)
+        self.admission = Admission(self.shells, gate=self.gate)
         self._numbers = 0
 
     def _open_pty(self, wanted: Register | CreateSession, session_id: str) -> tuple[Pty, str]:
@@ -57,10 +61,10 @@ class Machine:
         self.ptys.append(FakePty(session_id=session_id))
         return self.ptys[-1], ""
 
-    def knock(self, role: str = "operator", psk: bytes = PSK) -> Client:
+    def knock(self, role: str = "operator", psk: bytes = PSK, static: bytes = CLIENT_STATIC) -> Client:
         """A client whose stream was just opened."""
         self._numbers += 1
-        client = Client(self._numbers, role, psk)
+        client = Client(self._numbers, role, psk, static)
         opened = Open(MACHINE_ID, role, "anna", "key", "192.0.2.1")
         client.stream = AgentStream(self._numbers, opened, PSK, STATIC, client, self.admission)
         return client
@@ -79,7 +83,7 @@ class Client:
 
     ready: Ready
 
-    def __init__(self, number: int, role: str, psk: bytes) -> None:
+    def __init__(self, number: int, role: str, psk: bytes, static: bytes = CLIENT_STATIC) -> None:
         self.stream: AgentStream
         self.congested = False
         self.turn = 0
@@ -88,7 +92,7 @@ class Client:
         self.output = bytearray()
         self.acks: list[int] = []
         self._number, self._first = number, 0
-        self._handshake = Handshake(True, CLIENT_STATIC, psk, prologue(MACHINE_ID, role), "the machine")
+        self._handshake = Handshake(True, static, psk, prologue(MACHINE_ID, role), "the machine")
         self._channel: Channel | None = None
         self._frames: list[bytes] = []
         self._told: list[Message] = []
@@ -114,7 +118,8 @@ class Client:
 
     def _take(self, record: Record) -> None:
         if record.kind == RecordKind.CONTROL:
-            self._told.append(SESSION_MESSAGES.decode(record.payload))
+            told = SESSION_MESSAGES.decode(record.payload)
+            self._told.append(CALL_MESSAGES.decode(record.payload) if isinstance(told, Unknown) else told)
         elif record.kind == RecordKind.OUTPUT:
             if not self.output:
                 self._first = record.offset
@@ -144,6 +149,9 @@ class Client:
 
     def say(self, message: Message) -> None:
         self.send(RecordKind.CONTROL, 0, SESSION_MESSAGES.encode(message))
+
+    def call(self, message: Message) -> None:
+        self.send(RecordKind.CONTROL, 0, CALL_MESSAGES.encode(message))
 
     def hear(self, kind: type[M]) -> M:
         """The next message of this kind."""

@@ -11,7 +11,15 @@ import pytest
 
 from cmdop.agent.admission import Guest
 from cmdop.agent.calls import RULES, Calls, page
-from cmdop.errors import AmbiguousSession, RemoteProtocolError, SessionGone, SessionRefused, TimedOut, UsageError
+from cmdop.errors import (
+    AmbiguousSession,
+    PasswordRefused,
+    RemoteProtocolError,
+    SessionGone,
+    SessionRefused,
+    TimedOut,
+    UsageError,
+)
 from cmdop.limits import (
     CALL_DATA_MAX_BYTES,
     CALL_WAIT_SECONDS,
@@ -24,6 +32,7 @@ from cmdop.limits import (
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
     CALL_MESSAGES,
+    Authenticate,
     ClientRecord,
     CloseSession,
     CreateSession,
@@ -39,7 +48,7 @@ from cmdop.wire.call_messages import (
 )
 from cmdop.wire.message import Message, Unknown
 from cmdop.wire.record import encode_record
-from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Refused
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach, Refused
 
 M = TypeVar("M", bound=Message)
 TIMEOUT_SECONDS = 10.0
@@ -121,7 +130,8 @@ class Stream:
         self.answers: list[Message] = []
         # Guards the answers; told of each.
         self._change = threading.Condition()
-        self.calls = Calls(shells, Guest("anna", observer), self._send, lambda given: token in (None, given))
+        guest = Guest("anna", observer)
+        self.calls = Calls(shells, guest, self._send, lambda given: token in (None, given), self._prove)
 
     def _send(self, payload: bytes) -> None:
         answer = CALL_MESSAGES.decode(payload)
@@ -130,6 +140,12 @@ class Stream:
         with self._change:
             self.answers.append(answer)
             self._change.notify_all()
+
+    @staticmethod
+    def _prove(method: str, password: str) -> AuthSuccess:
+        if (method, password) != ("password", "right"):
+            raise PasswordRefused(host="the machine")
+        return AuthSuccess("t0ken", 5.0)
 
     def say(self, call: Message) -> None:
         self.calls.handle(CALL_MESSAGES.encode(call))
@@ -174,7 +190,7 @@ each_call = pytest.mark.parametrize("call", EVERY_CALL, ids=lambda call: type(ca
 
 
 def test_there_is_a_test_for_every_call() -> None:
-    assert {type(call) for call in EVERY_CALL} == set(RULES)
+    assert {type(call) for call in EVERY_CALL} == {kind for kind, rule in RULES.items() if not rule.free}
 
 
 def test_sessions_are_listed(shells: FakeShells, shell: FakeShell) -> None:
@@ -240,6 +256,13 @@ def test_without_the_password_s_token_nothing_is_done(shells: FakeShells, shell:
     refused = Stream(shells, token="t0ken").answer(call, Refused)
     assert refused.reason == "Session requires password. Authenticate via ConnectTerminal first."
     assert (refused.code, shell.asked, shells.created) == ("token-missing", [], [])
+
+
+def test_who_knows_the_password_gets_a_token_and_others_may_try_again(shells: FakeShells) -> None:
+    stream = Stream(shells, token="t0ken")
+    assert stream.answer(Authenticate("password", "wrong"), Refused).code == "wrong-password"
+    assert stream.answer(Authenticate("another way", "right"), Refused).code == "wrong-password"
+    assert stream.answer(Authenticate("password", "right"), AuthSuccess) == AuthSuccess("t0ken", 5.0)
 
 
 def test_with_the_token_a_call_is_made(shells: FakeShells) -> None:

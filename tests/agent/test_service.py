@@ -31,6 +31,7 @@ from cmdop.winsize import Winsize
 from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
 from cmdop.wire.record import RecordKind
 from cmdop.wire.relay_messages import RELAY_MESSAGES, Open, Welcome
+from tests.client.trusting import Trusting
 from tests.network import SERVER, Network, RunningAgent, wire_up
 from tests.relay.talker import TIMEOUT_SECONDS
 
@@ -65,7 +66,7 @@ def join(network: Network, role: Role = Role.OPERATOR, **wanted: object) -> Join
     """A client in a session on that machine."""
     credential = Credential(network.rig.key(role), SERVER, "home")
     about = TerminalAbout(Winsize(24, 80), "dumb")
-    return join_session(credential, b"d" * 32, Wanted("prod", about, **wanted), QUIET)  # type: ignore[arg-type]
+    return join_session(credential, b"d" * 32, Trusting(), Wanted("prod", about, **wanted), QUIET)  # type: ignore[arg-type]
 
 
 def type_line(joined: Joined, line: bytes) -> None:

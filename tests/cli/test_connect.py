@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -116,8 +117,8 @@ def test_a_host_that_bears_a_verb_s_name_has_an_option_of_its_own(asked: Asked) 
 def test_the_environment_stands_behind_the_options(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CMDOP_SERVER", "ws://environment")
     monkeypatch.setenv("CMDOP_API_KEY", "ck_environment")
-    assert asked.by("prod").given == Given("ws://environment", "ck_environment")
-    assert asked.by("prod", "-s", "ws://given").given == Given("ws://given", "ck_environment")
+    assert asked.by("prod").given == Given("ws://environment", environment_key="ck_environment")
+    assert asked.by("prod", "-s", "ws://given").given == Given("ws://given", environment_key="ck_environment")
 
 
 OPTIONS: list[tuple[list[list[str]], dict[str, Any]]] = [
@@ -259,9 +260,10 @@ def test_the_banner_is_the_promised_one_and_the_status_is_the_shell_s(
     machine_id = agent.service.status()["machine_id"]
     assert lines[0] == f"[connect] resolving prod ... ok (id {machine_id[:4]}..., online 0s)"
     assert lines[1] == "[connect] dialing relay ... ok"
-    assert lines[2].startswith("[connect] auth ... ok (session ")
-    notes = [line for line in lines[3:] if "using xterm-256color" in line or "TERM" in line]
-    rest = [line for line in lines[3:] if line not in notes]
+    assert re.fullmatch(r"\[connect\] prod is new here: its key is SHA256:\S{43}", lines[2])
+    assert lines[3].startswith("[connect] auth ... ok (session ")
+    notes = [line for line in lines[4:] if "using xterm-256color" in line or "TERM" in line]
+    rest = [line for line in lines[4:] if line not in notes]
     assert rest == [
         "[connect] attached — Ctrl-D to disconnect, Ctrl-C forwards as SIGINT",
         "[connect] session ended (exit 3)",
@@ -383,10 +385,12 @@ def test_in_json_every_event_is_a_line_on_stderr_and_nothing_else_is_there(
     assert run(["connect", "prod", "--json"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     kinds = [event["event"] for event in events if event["event"] not in ("notice", "resumed")]
-    assert kinds == ["resolved", "dialing", "auth", "attached", "link_lost", "detached"]
-    resolved, auth = events[0], events[2]
+    assert kinds == ["resolved", "dialing", "first_sight", "auth", "attached", "link_lost", "detached"]
+    resolved, first_sight, auth = events[0], events[2], events[3]
     assert resolved["machine_id"] == agent.service.status()["machine_id"]
     assert (resolved["host"], resolved["name"]) == ("prod", "prod")
+    assert (first_sight["machine_id"], first_sight["namesake"]) == (resolved["machine_id"], None)
+    assert re.fullmatch(r"SHA256:\S{43}", first_sight["fingerprint"])
     assert set(auth) == {"event", "host", "session_id", "operator", "created", "kept_seconds"}
 
 
@@ -396,7 +400,7 @@ def test_in_json_an_error_is_an_event_too(
     assert run(["connect", "prod", "--session", "0123", "--json"]) == 6
     said = capsys.readouterr()
     events = [json.loads(line) for line in said.err.splitlines()]
-    assert [event["event"] for event in events] == ["resolved", "dialing", "error"]
+    assert [event["event"] for event in events] == ["resolved", "dialing", "first_sight", "error"]
     assert events[-1]["code"] == json.loads(said.out)["error"]["code"] == "session-gone"
 
 

@@ -43,6 +43,21 @@ def test_a_step_that_fails_ends_its_line_whatever_it_was(capsys: Said, error: Ba
     assert capsys.readouterr().err == "[connect] auth ... failed\n"
 
 
+def test_a_step_that_was_interrupted_ends_on_a_line_of_its_own(capsys: Said) -> None:
+    banner = Banner()
+    banner.interrupt("nothing is under way")
+    with banner.step("auth") as line:
+        banner.interrupt("password required")
+        banner.interrupt("once is enough")
+        line.detail = "session abcd1234"
+    lines = ["[connect] auth ... password required", "[connect] auth ... ok (session abcd1234)"]
+    assert capsys.readouterr().err.splitlines() == lines
+    with pytest.raises(MachineOffline), banner.step("auth"):
+        banner.interrupt("password required")
+        raise MachineOffline(name="x")
+    assert capsys.readouterr().err.splitlines() == [lines[0], "[connect] auth ... failed"]
+
+
 def test_for_scripts_nobody_is_told(capsys: Said) -> None:
     with Silent().step("auth") as line:
         line.detail = "x"

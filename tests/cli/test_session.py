@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 
 from cmdop.auth.credentials import Given
+from cmdop.auth.known_machines import KnownMachines, Sighting
+from cmdop.auth.workspaces import DEFAULT_WORKSPACE
 from cmdop.cli import connect as connect_module
-from cmdop.cli import session_reach
 from cmdop.cli.connect import ConnectOptions
 from cmdop.cli.root import run
 from cmdop.client import calls as calls_module
-from cmdop.client import survey as survey_module
+from cmdop.client import question as question_module
+from cmdop.client import reach as reach_module
 from cmdop.home import Home
-from cmdop.limits import CALL_DATA_MAX_BYTES, IDLE_MAX_SECONDS, IDLE_SECONDS
+from cmdop.limits import CALL_DATA_MAX_BYTES, DEFAULT_SERVER, IDLE_MAX_SECONDS, IDLE_SECONDS
+from cmdop.seal.noise import public_key
 from cmdop.wire.call_messages import (
     ClientRecord,
     CloseSession,
@@ -39,7 +42,7 @@ from cmdop.wire.call_messages import (
 from cmdop.wire.message import Message
 from cmdop.wire.relay_messages import Closed
 from cmdop.wire.session_messages import Refused
-from tests.client.far_machines import KEY, FarMachines, machine
+from tests.client.far_machines import KEY, MACHINE_KEY, FarMachines, machine
 
 Said = pytest.CaptureFixture[str]
 Bytes = pytest.CaptureFixture[bytes]
@@ -97,9 +100,12 @@ class Played(FarMachines):
 @pytest.fixture
 def far(home: Home, monkeypatch: pytest.MonkeyPatch) -> Played:
     played = Played()
-    monkeypatch.setattr(session_reach, "reach_relay", lambda *_, **__: played.dial())
+    monkeypatch.setattr(reach_module, "reach_relay", lambda *_, **__: played.dial())
     monkeypatch.setenv("CMDOP_HOME", str(home.path))
     monkeypatch.setenv("CMDOP_API_KEY", KEY.text)
+    # Known from before: the first sight of a machine has a line of its own.
+    seen = [Sighting(one.machine_id, one.name, public_key(MACHINE_KEY)) for one in played.machines]
+    KnownMachines(home, DEFAULT_SERVER, DEFAULT_WORKSPACE).proven(*seen)
     return played
 
 
@@ -257,7 +263,7 @@ def test_no_sessions_are_an_empty_list(far: Played, capsys: Said) -> None:
 def test_a_machine_that_does_not_answer_is_named_and_spoils_nothing(
     far: Played, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(survey_module, "OPEN_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(question_module, "OPEN_TIMEOUT_SECONDS", 0.1)
     del far.answers[VPS.machine_id]
     assert run(["session", "list", "--json"]) == 4
     said = capsys.readouterr()
@@ -343,7 +349,7 @@ def asked_to_attach(monkeypatch: pytest.MonkeyPatch, status: int) -> list[Connec
 def test_attach_is_an_attach_to_that_session(far: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asked_to_attach(monkeypatch, 7)
     assert run(["session", "attach", "abcd", "--insecure", "--json", "-s", "ws://relay"]) == 7
-    given = Given("ws://relay", KEY.text)
+    given = Given("ws://relay", environment_key=KEY.text)
     assert asked == [ConnectOptions("name-1", given, as_json=True, no_interactive=True, session=A, insecure=True)]
 
 
@@ -408,7 +414,7 @@ def test_a_dash_types_what_is_on_standard_input(far: Played, capsys: Said, stdin
     assert len(far.connections) == 1
 
 
-@pytest.mark.parametrize("module", [calls_module, session_reach])
+@pytest.mark.parametrize("module", [calls_module, reach_module])
 def test_standard_input_may_come_slowly(
     far: Played, stdin: bytes, monkeypatch: pytest.MonkeyPatch, module: object
 ) -> None:
@@ -545,7 +551,7 @@ def test_the_options_lead_to_the_relay(far: Played, monkeypatch: pytest.MonkeyPa
         reached.append((credential.server, credential.key.text, insecure))
         return far.dial()
 
-    monkeypatch.setattr(session_reach, "reach_relay", reach)
+    monkeypatch.setattr(reach_module, "reach_relay", reach)
     monkeypatch.delenv("CMDOP_API_KEY")
     assert run(["session", "list", "-s", "ws://other", "-k", KEY.text, "--insecure", "-q"]) == 0
     assert reached == [("ws://other", KEY.text, True)]

@@ -51,7 +51,7 @@ class FarEnd:
         self.gap = ""
         self.credits: list[int] = []
         self.messages: list[Message] = []
-        self.pings = 0
+        self.pings = self.pongs = 0
         self.end = ""
         self._channel = theirs
         # Guards everything above; told of every change.
@@ -78,6 +78,8 @@ class FarEnd:
                     self._take(decode_record(self._channel.open(frame.payload)))
                 elif frame.kind == FrameKind.PING:
                     self.pings += 1
+                elif frame.kind == FrameKind.PONG:
+                    self.pongs += 1
                 self._change.notify_all()
 
     def _take(self, record: Record) -> None:

@@ -7,9 +7,11 @@ import pytest
 from cmdop.client import calls as calls_module
 from cmdop.client.calls import STALE_SECONDS, MachineCalls, answer_in
 from cmdop.client.link import MachineStream
+from cmdop.client.passwords import MachinePass, Offer, Passwords, Source
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,
+    PasswordRefused,
     RemoteProtocolError,
     SessionGone,
     SessionRefused,
@@ -20,6 +22,7 @@ from cmdop.limits import CALL_DATA_MAX_BYTES, LINK_DEAD_SECONDS, RING_BYTES
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
     CALL_MESSAGES,
+    Authenticate,
     CloseSession,
     CreateSession,
     Done,
@@ -34,7 +37,7 @@ from cmdop.wire.call_messages import (
 )
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
-from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Notice, Refused
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach, Notice, Refused
 from tests.client.called import Answer, CalledMachine
 from tests.client.far_end import TIMEOUT_SECONDS
 
@@ -45,10 +48,13 @@ RECORDS = tuple(SessionRecord(f"{number:016x}", "anna", 1.0, 24, 80) for number 
 class Client:
     """Calls on machines that all answer alike; one for each time that a stream is opened."""
 
-    def __init__(self, answer: Answer, token: str = "") -> None:
+    def __init__(self, answer: Answer, token: str = "", passwords: Passwords | None = None) -> None:
         self.machines: list[CalledMachine] = []
         self._answer = answer
-        self.calls = MachineCalls(self._open, token)
+        self.passwords = passwords or Passwords()
+        if token:
+            self.passwords.tokens.keep("machine", "key", token, 60.0)
+        self.calls = MachineCalls(self._open, MachinePass(self.passwords, "machine", "key", "prod"))
 
     def _open(self) -> MachineStream:
         self.machines.append(CalledMachine(self._answer))
@@ -59,10 +65,10 @@ class Client:
         return [call for machine in self.machines for call in machine.calls]
 
 
-def client(*answers: Message, token: str = "") -> Client:
+def client(*answers: Message, token: str = "", passwords: Passwords | None = None) -> Client:
     """A client whose calls are answered with these, in order."""
     waiting = list(answers)
-    return Client(lambda _: waiting.pop(0), token)
+    return Client(lambda _: waiting.pop(0), token, passwords)
 
 
 # -- what is asked ------------------------------------------------------------------------------
@@ -185,7 +191,7 @@ def test_output_of_another_place_breaks_the_protocol() -> None:
     ("refused", "kind", "hint"),
     [
         (Refused("session-gone", "session abcd1234 is gone; it was running: vim"), SessionGone, "cmdop connect prod"),
-        (Refused("token-missing", "Session requires password."), TokenMissing, "cmdop connect prod"),
+        (Refused("token-missing", "Session requires password."), TokenMissing, "cmdop connect password set prod"),
         (Refused("session-refused", "the machine opened no session"), SessionRefused, "cmdop session list"),
         (Refused("from-the-future", "no"), ConnectionClosed, "try again"),
     ],
@@ -276,3 +282,55 @@ def test_a_stream_that_was_left_alone_for_long_is_opened_anew(
 
 def test_a_stream_is_given_up_before_the_relay_would_close_it() -> None:
     assert STALE_SECONDS < LINK_DEAD_SECONDS
+
+
+# -- a machine with a password ------------------------------------------------------------------
+
+NO_TOKEN = Refused("token-missing", "Session requires password. Authenticate via ConnectTerminal first.")
+WRONG = Refused("wrong-password", "wrong password for the machine")
+
+
+def knowing(*texts: str) -> Passwords:
+    """Somebody with these passwords, from as many sources."""
+    return Passwords([Source(f"source {number}", {"machine": text}.get) for number, text in enumerate(texts)])
+
+
+def test_without_a_password_the_promised_words_are_raised() -> None:
+    with pytest.raises(TokenMissing) as refused:
+        client(NO_TOKEN).calls.sessions()
+    assert refused.value.sentence == "Session requires password. Authenticate via ConnectTerminal first."
+
+
+def test_a_password_brings_a_token_that_serves_every_call_from_then_on() -> None:
+    made = client(NO_TOKEN, WRONG, AuthSuccess("t0ken", 60.0), Done(), Done(), passwords=knowing("one", "two"))
+    made.calls.signal(ID, "INT")
+    made.calls.signal(ID, "TERM")
+    assert made.called == [
+        SendSignal(ID, "INT"),
+        Authenticate("password", "one"),
+        Authenticate("password", "two"),
+        SendSignal(ID, "INT", "t0ken"),
+        SendSignal(ID, "TERM", "t0ken"),
+    ]
+    assert made.passwords.tokens.get("machine", "key") == "t0ken"
+
+
+def test_a_token_that_was_revoked_is_replaced_with_the_password_that_was_right_before() -> None:
+    passwords = knowing()
+    passwords.right("machine", Offer("right"))
+    made = client(NO_TOKEN, AuthSuccess("new", 60.0), Done(), token="old", passwords=passwords)
+    made.calls.end(ID)
+    proof = Authenticate("password", "right")
+    assert made.called == [CloseSession(ID, "old"), proof, CloseSession(ID, "new")]
+
+
+def test_when_all_passwords_are_wrong_that_is_what_is_said() -> None:
+    with pytest.raises(PasswordRefused) as refused:
+        client(NO_TOKEN, WRONG, passwords=knowing("one")).calls.sessions()
+    assert refused.value.sentence == "wrong password for prod"
+
+
+def test_a_session_is_created_with_the_token_as_well() -> None:
+    made = client(Sessions(RECORDS[:1]), token="t")
+    made.calls.create(CreateSession(name="build"))
+    assert made.called == [CreateSession(name="build", session_token="t")]

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from cmdop.auth.credentials import Credential
+from cmdop.auth.fingerprint import fingerprint
 from cmdop.auth.keys import ApiKey, Role
+from cmdop.auth.known_machines import FirstSight, KnownMachines, MachineKeys, Sighting, all_known
 from cmdop.client import connect as connect_module
 from cmdop.client.connect import Joined, Place, TerminalAbout, Wanted, join_session, reach_relay, resume_session
 from cmdop.client.link import MachineStream
@@ -20,7 +22,9 @@ from cmdop.errors import (
     AmbiguousMachine,
     CmdopError,
     KeyRefused,
+    MachineChanged,
     MachineOffline,
+    MachineUnknown,
     NoSuchMachine,
     RelayUnreachable,
     RemoteProtocolError,
@@ -37,8 +41,9 @@ from cmdop.winsize import Winsize
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
 from cmdop.wire.relay_messages import MachineRecord
-from cmdop.wire.session_messages import AuthChallenge, AuthSuccess, Ended, Ready, Refused, Register
+from cmdop.wire.session_messages import AuthSuccess, Ended, Ready, Refused, Register
 from tests.client.far_end import READY, WELCOME_IN, FarEnd
+from tests.client.trusting import Trusting
 from tests.network import SERVER, Network, RunningAgent, wire_up
 
 ABOUT = TerminalAbout(Winsize(24, 80), "xterm-256color", "truecolor", "C.UTF-8")
@@ -49,6 +54,9 @@ class Told:
 
     def __init__(self) -> None:
         self.steps: list[str] = []
+
+    def first_sight(self, sight: FirstSight) -> None:
+        self.steps.append(f"first sight of {sight.name}: {sight.fingerprint}")
 
     @contextmanager
     def step(self, name: str) -> Iterator[Told.Line]:
@@ -96,7 +104,7 @@ def credential(network: Network, role: Role = Role.OPERATOR) -> Credential:
 
 
 def join(network: Network, told: Told, host: str = "prod", role: Role = Role.OPERATOR, **wanted: object) -> Joined:
-    return join_session(credential(network, role), b"d" * 32, Wanted(host, ABOUT, **wanted), told)  # type: ignore[arg-type]
+    return join_session(credential(network, role), b"d" * 32, Trusting(), Wanted(host, ABOUT, **wanted), told)  # type: ignore[arg-type]
 
 
 def nothing_is_open(network: Network) -> None:
@@ -156,7 +164,7 @@ def test_a_key_that_is_refused_is_said_at_the_first_step(network: Network, told:
     key = network.rig.key(Role.OPERATOR)
     admin.revoke_key(network.rig.store, key.key_id, 0.0)
     with pytest.raises(KeyRefused):
-        join_session(Credential(key, SERVER, "home"), b"d" * 32, Wanted("prod", ABOUT), told)
+        join_session(Credential(key, SERVER, "home"), b"d" * 32, Trusting(), Wanted("prod", ABOUT), told)
     assert told.steps == ["resolving prod failed: key-refused"]
 
 
@@ -202,7 +210,7 @@ def test_a_machine_of_another_secret_is_found_out_and_nothing_stays_open(
     right = network.rig.key(Role.OPERATOR)
     key = ApiKey(right.role, right.key_id, right.relay_half, bytes(32))
     with pytest.raises(SealRefused):
-        join_session(Credential(key, SERVER, "home"), b"d" * 32, Wanted("prod", ABOUT), told)
+        join_session(Credential(key, SERVER, "home"), b"d" * 32, Trusting(), Wanted("prod", ABOUT), told)
     nothing_is_open(network)
 
 
@@ -211,6 +219,69 @@ def test_a_session_that_is_gone_is_said_at_the_last_step(network: Network, agent
         join(network, told, session="0123")
     assert told.steps[-1] == "auth failed: session-gone"
     nothing_is_open(network)
+
+
+# -- which machine it is --------------------------------------------------------------------------
+
+
+def known(home: Home, policy: MachineKeys = MachineKeys.ACCEPT_NEW) -> KnownMachines:
+    machines = KnownMachines(home, SERVER, "home", policy)
+    machines.load()
+    return machines
+
+
+def test_the_first_sight_is_told_before_anything_is_asked_and_only_once(
+    network: Network, agent: RunningAgent, told: Told, home: Home
+) -> None:
+    for _ in range(2):
+        asked = Wanted("prod", ABOUT)
+        joined = join_session(credential(network), b"d" * 32, known(home), asked, told)
+        joined.stream.connection.close()
+    shown = fingerprint(joined.stream.about.machine_static)
+    assert [step.partition(" ok")[0] for step in told.steps] == [
+        "resolving prod",
+        "dialing relay",
+        f"first sight of prod: {shown}",
+        "auth",
+        "resolving prod",
+        "dialing relay",
+        "auth",
+    ]
+    (kept,) = all_known(home)
+    assert kept.key == joined.stream.about.machine_static
+
+
+def test_a_machine_whose_key_has_changed_ends_the_dialling(
+    network: Network, agent: RunningAgent, told: Told, home: Home
+) -> None:
+    machine_id = agent.service.status()["machine_id"]
+    known(home).proven(Sighting(machine_id, "prod", b"x" * 32))
+    with pytest.raises(MachineChanged):
+        join_session(credential(network), b"d" * 32, known(home), Wanted("prod", ABOUT), told)
+    assert told.steps[-1] == "dialing relay failed: machine-changed"
+    nothing_is_open(network)
+    assert agent.service.status()["sessions"] == []
+    assert [kept.key for kept in all_known(home)] == [b"x" * 32]
+
+
+def test_strict_lets_in_no_machine_that_is_new(network: Network, agent: RunningAgent, told: Told, home: Home) -> None:
+    strict = known(home, MachineKeys.STRICT)
+    with pytest.raises(MachineUnknown):
+        join_session(credential(network), b"d" * 32, strict, Wanted("prod", ABOUT), told)
+    assert all_known(home) == []
+
+
+def test_who_comes_back_wants_the_machine_of_before_whatever_is_known_by_now(
+    network: Network, agent: RunningAgent, told: Told
+) -> None:
+    before = join(network, told)
+    about = dataclasses.replace(before.stream.about, machine_static=b"x" * 32)
+    before.stream.about = about
+    with pytest.raises(MachineChanged) as caught:
+        resume_session(credential(network), b"d" * 32, Wanted("prod", ABOUT), before, PLACE)
+    assert "since this attach began" in caught.value.sentence
+    nothing_is_open(network)
+    before.stream.connection.close()
 
 
 # -- what the machine may answer ------------------------------------------------------------------
@@ -332,7 +403,7 @@ def test_what_a_newer_machine_says_before_ready_is_ignored(network: Network, sho
     assert join(network, told).ready == READY
 
 
-@pytest.mark.parametrize("message", [Ended(0), AuthChallenge(("password",)), Register(1, "x", "0" * 16, 1, 1)])
+@pytest.mark.parametrize("message", [Ended(0), Register(1, "x", "0" * 16, 1, 1)])
 def test_what_no_machine_says_before_ready_breaks_the_protocol(
     network: Network, short: ShortLink, told: Told, message: Message
 ) -> None:

@@ -400,3 +400,13 @@ def test_no_numbers_are_too_large_to_be_looked_at(numbers: list[int], final: byt
     value = legacy_byte(sequence)
     assert value is None or 0 <= value < 0x7F
     is_silent(sequence)
+
+
+@given(INPUT)
+def test_without_a_leaving_key_everything_is_forwarded_at_once(data: bytes) -> None:
+    machine = KeyMachine(b"")
+    for piece in [data, *CTRL_D_ENCODINGS, b"\x1b", b"\x1b[200~"]:
+        assert machine.feed(piece) == Typed(piece, False)
+        assert not machine.held
+    assert machine.flush() == Typed(b"", False)
+    assert machine.finish() == b""

@@ -9,12 +9,14 @@ from typing import TypeVar
 import pytest
 
 from cmdop.auth.keys import ApiKey, Role, new_workspace_key
+from cmdop.auth.known_machines import Sighting
 from cmdop.client import link as link_module
 from cmdop.client.link import Leg, MachineStream, RelayLink, closed_error, connect_relay, leg_of
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,
     KeyRefused,
+    MachineChanged,
     MachineOffline,
     RelayUnreachable,
     RemoteProtocolError,
@@ -30,9 +32,21 @@ from cmdop.transport.dial import Dialling
 from cmdop.transport.memory import memory_pair
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
-from cmdop.wire.relay_messages import Closed, Hello, ListMachines, MachineRecord, Machines, Open, Welcome
+from cmdop.wire.relay_messages import (
+    Closed,
+    Denied,
+    Hello,
+    Keys,
+    ListKeys,
+    ListMachines,
+    MachineRecord,
+    Machines,
+    Open,
+    Welcome,
+)
 from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach
 from tests.client.far_end import FarEnd
+from tests.client.trusting import Trusting
 from tests.relay.talker import MACHINE_ID, TIMEOUT_SECONDS, Talker
 
 T = TypeVar("T")
@@ -212,7 +226,7 @@ def opened(
     ends: tuple[Connection, Talker], key: ApiKey = KEY, role: Role = Role.OPERATOR
 ) -> tuple[MachineStream, Machine]:
     link = linked(ends)
-    waiting = Waiting(lambda: link.open(MACHINE, role, key, STATIC))
+    waiting = Waiting(lambda: link.open(MACHINE, role, key, STATIC, Trusting()))
     assert ends[1].hear(Open, stream=1) == Open(MACHINE_ID, role.value)
     machine = Machine(ends[1], role)
     assert machine.answer() == 1
@@ -237,7 +251,7 @@ def test_a_stream_is_sealed_for_the_role_and_knows_the_machine(ends: tuple[Conne
 def test_each_stream_has_a_number_of_its_own(ends: tuple[Connection, Talker]) -> None:
     link = linked(ends)
     for number in (1, 2):
-        waiting = Waiting(lambda: link.open(MACHINE, Role.OPERATOR, KEY, STATIC))
+        waiting = Waiting(lambda: link.open(MACHINE, Role.OPERATOR, KEY, STATIC, Trusting()))
         ends[1].hear(Open, stream=number)
         ends[1].hear_sealed()
         ends[1].say(Closed("machine-offline", "last heard 3 s ago"), number)
@@ -247,10 +261,79 @@ def test_each_stream_has_a_number_of_its_own(ends: tuple[Connection, Talker]) ->
         assert caught.value.next_step.startswith("last heard 3 s ago;")
 
 
+class Wary(Trusting):
+    """Lets nobody in."""
+
+    def check(self, seen: Sighting) -> None:
+        raise MachineChanged(name=seen.name)
+
+
+def test_a_machine_that_is_not_let_in_is_told_nothing_of_ours(ends: tuple[Connection, Talker]) -> None:
+    """Not the third message of the handshake, which has our static key and proves what we hold."""
+    link = linked(ends)
+    wary = Wary()
+    waiting = Waiting(lambda: link.open(MACHINE, Role.OPERATOR, KEY, STATIC, wary))
+    ends[1].hear(Open, stream=1)
+    Machine(ends[1]).answer()
+    with pytest.raises(MachineChanged):
+        waiting.result()
+    assert ends[1].hear(Closed, stream=1) == Closed()
+    assert wary.proven_machines == []
+
+
+def test_a_machine_is_kept_once_it_has_proved_that_it_holds_the_keys(ends: tuple[Connection, Talker]) -> None:
+    """Its second message only proves that the key is its own: anybody may have sent that."""
+    link = linked(ends)
+    trusting = Trusting()
+    waiting = Waiting(lambda: link.open(MACHINE, Role.OPERATOR, KEY, STATIC, trusting))
+    ends[1].hear(Open, stream=1)
+    machine = Machine(ends[1])
+    machine.answer()
+    stream = waiting.result()
+    assert isinstance(stream, MachineStream)
+    machine.finish()
+    assert trusting.proven_machines == []
+    for _ in range(2):
+        ends[1].say_sealed(1, machine.channel.seal(encode_record(RecordKind.ACK, 0, b"")))
+        stream.receive()
+    assert trusting.proven_machines == [Sighting(MACHINE_ID, "prod", public_key(MACHINE_STATIC))]
+
+
+def test_somebody_without_the_keys_is_never_kept(ends: tuple[Connection, Talker]) -> None:
+    link = linked(ends)
+    trusting = Trusting()
+    waiting = Waiting(lambda: link.open(MACHINE, Role.OPERATOR, KEY, STATIC, trusting))
+    ends[1].hear(Open, stream=1)
+    stranger = Machine(ends[1], key=new_workspace_key())
+    stranger.answer()  # it comes as far as that
+    stream = waiting.result()
+    assert isinstance(stream, MachineStream)
+    with pytest.raises(SealRefused):
+        stranger.finish()
+    ends[1].say_sealed(1, bytes(64))
+    with pytest.raises(SealRefused):
+        stream.receive()
+    assert trusting.proven_machines == []
+
+
+def test_what_the_relay_denies_is_raised_and_the_link_goes_on(ends: tuple[Connection, Talker]) -> None:
+    link = linked(ends)
+    waiting = Waiting(lambda: link.ask(ListKeys(), Keys))
+    ends[1].hear(ListKeys)
+    ends[1].say(Denied("role-too-low", "listing keys needs the role admin"))
+    with pytest.raises(RoleTooLow, match="listing keys needs the role admin") as caught:
+        waiting.result()
+    assert "--role admin" in caught.value.next_step
+    waiting = Waiting(lambda: link.ask(ListKeys(), Keys))
+    ends[1].hear(ListKeys)
+    ends[1].say(Keys(()))
+    assert waiting.result() == Keys(())
+
+
 def test_who_does_not_hold_the_workspace_s_keys_is_found_out(ends: tuple[Connection, Talker]) -> None:
     """By the machine at the third message; by the client if somebody else answers."""
     link = linked(ends)
-    waiting = Waiting(lambda: link.open(MACHINE, Role.OPERATOR, KEY, STATIC))
+    waiting = Waiting(lambda: link.open(MACHINE, Role.OPERATOR, KEY, STATIC, Trusting()))
     ends[1].hear(Open, stream=1)
     stream, _ = ends[1].hear_sealed()
     ends[1].say_sealed(stream, bytes(96))
@@ -262,7 +345,7 @@ def test_a_key_without_the_role_opens_nothing(ends: tuple[Connection, Talker]) -
     link = linked(ends)
     observer = ApiKey(Role.OBSERVER, KEY.key_id, KEY.relay_half, bytes(32))
     with pytest.raises(RoleTooLow):
-        link.open(MACHINE, Role.OPERATOR, observer, STATIC)
+        link.open(MACHINE, Role.OPERATOR, observer, STATIC, Trusting())
 
 
 def test_a_machine_that_says_nothing_is_given_up(
@@ -271,7 +354,7 @@ def test_a_machine_that_says_nothing_is_given_up(
     monkeypatch.setattr(link_module, "OPEN_TIMEOUT_SECONDS", 0.01)
     link = linked(ends)
     with pytest.raises(TimedOut, match="the machine prod"):
-        link.open(MACHINE, Role.OPERATOR, KEY, STATIC)
+        link.open(MACHINE, Role.OPERATOR, KEY, STATIC, Trusting())
 
 
 def test_records_are_received_and_pings_answered(ends: tuple[Connection, Talker]) -> None:

@@ -9,11 +9,12 @@ import time
 
 import pytest
 
+from cmdop.client.bell import Bell
 from cmdop.client.connect import Joined, Place
 from cmdop.client.events import LinkDown
 from cmdop.client.link import Leg
 from cmdop.client.outage import Outage
-from cmdop.client.redial import Bell, Redial
+from cmdop.client.redial import Redial
 from cmdop.errors import CmdopError, MachineOffline, RelayUnreachable, SessionGone
 from cmdop.transport.backoff import Backoff
 from cmdop.winsize import DEFAULT_WINSIZE

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from cmdop.auth.keys import ApiKey, new_workspace_key
+from cmdop.auth.known_machines import Sighting
+from cmdop.client import question as question_module
 from cmdop.client import survey as survey_module
-from cmdop.client.survey import Asker, Found, Silent, Survey, Surveyor, one_session
+from cmdop.client.passwords import Passwords, Source
+from cmdop.client.question import Asker
+from cmdop.client.survey import Found, Silent, Survey, Surveyor, one_session
 from cmdop.errors import (
     AmbiguousSession,
     CmdopError,
     ConnectionClosed,
     KeyRefused,
+    MachineChanged,
     MachineOffline,
     RemoteProtocolError,
     SealRefused,
@@ -21,12 +26,13 @@ from cmdop.errors import (
     TimedOut,
     TokenMissing,
 )
-from cmdop.wire.call_messages import Done, ListSessions, SessionRecord, Sessions
+from cmdop.wire.call_messages import Authenticate, Done, ListSessions, SessionRecord, Sessions
 from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
 from cmdop.wire.message import Message
 from cmdop.wire.relay_messages import Closed
-from cmdop.wire.session_messages import Refused
+from cmdop.wire.session_messages import AuthSuccess, Refused
 from tests.client.far_machines import KEY, Answer, FarMachines, machine, record
+from tests.client.trusting import Trusting
 
 DEVICE = b"c" * 32
 
@@ -43,14 +49,14 @@ class Far(FarMachines):
         super().__init__(answers, key)
         self.link = self.dial()
         self.served = self.connections[0]
-        self.surveyor = Surveyor(self.link, Asker(KEY, DEVICE))
+        self.surveyor = Surveyor(self.link, Asker(KEY, DEVICE, Trusting()))
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is waited for for long."""
-    monkeypatch.setattr(survey_module, "OPEN_TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(survey_module, "AUTH_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(question_module, "OPEN_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(question_module, "AUTH_TIMEOUT_SECONDS", 0.1)
 
 
 def found(surveyed: Survey) -> list[tuple[str, str]]:
@@ -98,7 +104,7 @@ def test_a_second_round_uses_other_streams_and_the_link_is_as_good_as_before() -
     far = Far({ONE.machine_id: told(A), TWO.machine_id: told(B)})
     far.surveyor.ask([ONE, TWO])
     assert len(far.surveyor.ask([ONE]).found) == 1
-    stream = far.link.open(TWO, KEY.role.attaches_as, KEY, DEVICE)
+    stream = far.link.open(TWO, KEY.role.attaches_as, KEY, DEVICE, Trusting())
     assert stream.about.host == "name-2"
 
 
@@ -116,7 +122,7 @@ def test_a_machine_that_says_nothing_spoils_nothing() -> None:
     assert found(surveyed) == [("name-1", A)]
     assert silent(surveyed) == {"name-2": TimedOut, "name-3": TimedOut}
     assert "the machine name-2 did not answer" in surveyed.silent[0].error.sentence
-    far.link.open(ONE, KEY.role.attaches_as, KEY, DEVICE)  # the connection is still there
+    far.link.open(ONE, KEY.role.attaches_as, KEY, DEVICE, Trusting())  # the connection is still there
 
 
 def test_whoever_says_no_is_named() -> None:
@@ -167,7 +173,7 @@ def test_a_ping_is_answered() -> None:
 
     far = Far({ONE.machine_id: ping})
     far.surveyor.ask([ONE])
-    far.link.open(ONE, KEY.role.attaches_as, KEY, DEVICE)  # the pong was before that
+    far.link.open(ONE, KEY.role.attaches_as, KEY, DEVICE, Trusting())  # the pong was before that
     assert [frame.payload for frame in far.frames if frame.kind == FrameKind.PONG] == [b"relay"]
 
 
@@ -238,3 +244,92 @@ def test_candidates_cannot_act_on_the_terminal() -> None:
     with pytest.raises(AmbiguousSession) as raised:
         one_session("aa", Survey([Found(nasty, one) for one in records], [Silent(nasty, TimedOut())]))
     assert all(line.isprintable() for line in raised.value.next_step.splitlines())
+
+
+# -- which machines they are ------------------------------------------------------------------------
+
+
+class Known(Trusting):
+    """One machine has another key than it had before."""
+
+    def check(self, seen: Sighting) -> None:
+        if seen.machine_id == ONE.machine_id:
+            raise MachineChanged(name=seen.name, host=seen.name)
+
+
+def test_a_machine_whose_key_has_changed_is_not_asked_and_the_others_are() -> None:
+    far = Far({ONE.machine_id: told(A), TWO.machine_id: told(B)})
+    known = Known()
+    surveyed = Surveyor(far.link, Asker(KEY, DEVICE, known)).ask([ONE, TWO])
+    assert found(surveyed) == [(TWO.name, B)]
+    (silent,) = surveyed.silent
+    assert silent.machine == ONE
+    assert isinstance(silent.error, MachineChanged)
+    assert [seen.machine_id for seen in known.proven_machines] == [TWO.machine_id]
+    # It got the first message of the handshake, and not the third.
+    assert len([frame for frame in far.frames if frame.kind == FrameKind.SEALED and frame.stream == 1]) == 1
+
+
+# -- machines with a password ---------------------------------------------------------------------
+
+
+def protected(password: str, *session_ids: str) -> tuple[Answer, list[str]]:
+    """A machine with a password that has these sessions, and what it is told."""
+    tried: list[str] = []
+
+    def answer(call: Message) -> Message | None:
+        if isinstance(call, Authenticate):
+            tried.append(call.password)
+            right = call.password == password
+            return AuthSuccess("t0ken", 60.0) if right else Refused("wrong-password", "wrong password for the machine")
+        assert isinstance(call, ListSessions)
+        if call.session_token != "t0ken":
+            return Refused("token-missing", "Session requires password. Authenticate via ConnectTerminal first.")
+        return told(*session_ids)(call)
+
+    return answer, tried
+
+
+def asked(far: Far, given: str = "", kept: dict[str, str] | None = None) -> Passwords:
+    """Let the machines be asked by somebody with a password of the command line, and kept ones."""
+    sources = [Source("--password", lambda _: given), Source("kept", (kept or {}).get, of_machine=True)]
+    passwords = Passwords(sources)
+    far.surveyor = Surveyor(far.link, Asker(KEY, DEVICE, Trusting(), passwords))
+    return passwords
+
+
+def test_the_one_machine_that_asks_is_told_the_password() -> None:
+    answer, tried = protected("right", B)
+    far = Far({ONE.machine_id: told(A), TWO.machine_id: answer, THREE.machine_id: told(C)})
+    passwords = asked(far, "right")
+    surveyed = far.surveyor.ask([ONE, TWO, THREE])
+    assert found(surveyed) == [("name-1", A), ("name-2", B), ("name-3", C)]
+    assert surveyed.silent == []
+    assert passwords.tokens.get(TWO.machine_id, KEY.key_id) == "t0ken"
+    far.surveyor.ask([TWO])
+    assert tried == ["right"], "the token was good enough"
+
+
+def test_of_several_that_ask_each_is_told_only_what_is_its_own() -> None:
+    (one, tried_one), (two, tried_two) = protected("first", A), protected("second", B)
+    far = Far({ONE.machine_id: one, TWO.machine_id: two, THREE.machine_id: protected("third", C)[0]})
+    asked(far, "second", {ONE.machine_id: "first"})
+    surveyed = far.surveyor.ask([ONE, TWO, THREE])
+    assert found(surveyed) == [("name-1", A)]
+    assert [silent.error.code for silent in surveyed.silent] == ["token-missing", "token-missing"]
+    assert (tried_one, tried_two) == (["first"], [])
+
+
+def test_a_wrong_password_is_said_of_the_machine() -> None:
+    answer, tried = protected("right", A)
+    far = Far({ONE.machine_id: answer})
+    asked(far, "wrong", {ONE.machine_id: "old"})
+    surveyed = far.surveyor.ask([ONE])
+    assert [silent.error.sentence for silent in surveyed.silent] == ["wrong password for name-1"]
+    assert tried == ["old", "wrong"]
+
+
+def test_without_any_the_promised_words_are_said() -> None:
+    far = Far({ONE.machine_id: protected("right", A)[0]})
+    (silent,) = far.surveyor.ask([ONE]).silent
+    assert silent.error.sentence == "Session requires password. Authenticate via ConnectTerminal first."

@@ -14,7 +14,7 @@ def test_a_stream_goes_through_all_its_states_in_order() -> None:
     state = State.GREETING
     entering = [Event.HANDSHAKE, Event.HANDSHAKE, Event.REGISTER, Event.CHALLENGED, Event.RESPONSE, Event.JUDGED]
     seen = [state := state.after(event) for event in [*entering, Event.ADMITTED, Event.DATA, Event.CLOSE]]
-    assert set(seen) | {State.GREETING, State.CALLING} == set(State)
+    assert set(seen) | {State.GREETING, State.CALLING, State.EXECUTING} == set(State)
 
 
 @pytest.mark.parametrize("state", State)
@@ -36,7 +36,7 @@ def test_a_stream_may_end_in_any_state_and_then_stays_ended(state: StreamState) 
 
 
 def test_data_is_taken_from_nobody_who_was_not_admitted() -> None:
-    assert [state for state in State if (state, Event.DATA) in TRANSITIONS] == [State.ATTACHED]
+    assert [state for state in State if (state, Event.DATA) in TRANSITIONS] == [State.ATTACHED, State.EXECUTING]
 
 
 def test_an_answer_comes_once_for_each_challenge() -> None:
@@ -47,5 +47,11 @@ def test_an_answer_comes_once_for_each_challenge() -> None:
 
 
 def test_every_state_but_those_of_use_has_an_end() -> None:
-    assert set(State) - set(PATIENCE_SECONDS) == {State.ATTACHED, State.CALLING, State.CLOSED}
+    assert set(State) - set(PATIENCE_SECONDS) == {State.ATTACHED, State.CALLING, State.EXECUTING, State.CLOSED}
     assert PATIENCE_SECONDS[State.AUTHENTICATING] >= 60, "a person types"
+
+
+def test_a_command_is_run_where_nobody_registered_and_one_that_is_refused_leaves_the_stream_as_it_was() -> None:
+    assert {state for state in State if (state, Event.EXECUTE) in TRANSITIONS} == {State.REGISTERING, State.CALLING}
+    assert State.EXECUTING.after(Event.NOT_EXECUTED) is State.CALLING
+    assert (State.EXECUTING, Event.CALL) not in TRANSITIONS

@@ -15,6 +15,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from cmdop.wire.call_messages import CALL_MESSAGES
+from cmdop.wire.exec_messages import EXEC_MESSAGES
 from cmdop.wire.message import Message, MessageCodec
 from cmdop.wire.relay_messages import RELAY_MESSAGES
 from cmdop.wire.session_messages import SESSION_MESSAGES
@@ -23,6 +24,7 @@ CODECS: dict[str, MessageCodec[Message]] = {
     "relay": RELAY_MESSAGES,
     "session": SESSION_MESSAGES,
     "call": CALL_MESSAGES,
+    "exec": EXEC_MESSAGES,
 }
 CLASSES = [(name, kind) for name, codec in CODECS.items() for kind in codec.kinds]
 

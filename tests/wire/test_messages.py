@@ -23,7 +23,7 @@ from cmdop.limits import (
 from cmdop.wire.call_messages import CALL_MESSAGES, SendInput, Sessions
 from cmdop.wire.message import Message, MessageCodec, Unknown
 from cmdop.wire.relay_messages import RELAY_MESSAGES, ListMachines, Welcome
-from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, AuthSuccess, Detach, Notice, Register, Resize
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach, Notice, Register, Resize
 from tests.wire.messages import CLASSES, CODECS, messages
 
 Sent = tuple[MessageCodec[Message], Message]
@@ -66,7 +66,7 @@ def test_every_message_survives_the_wire(codec: str, kind: type[Message]) -> Non
 def test_every_message_class_is_on_exactly_one_list() -> None:
     listed = [kind for codec in CODECS.values() for kind in codec.kinds]
     assert len(listed) == len(set(listed))
-    parts = {"Unknown", "MachineRecord", "SessionSummary", "AgentHello", "SessionRecord", "ClientRecord"}
+    parts = {"Unknown", "MachineRecord", "SessionSummary", "AgentHello", "KeyAbout", "SessionRecord", "ClientRecord"}
     """Not messages by themselves: a stand-in, and the parts of others."""
     declared = {kind.__name__ for kind in Message.__subclasses__() if kind.__module__.startswith("cmdop.")}
     assert declared - parts == {kind.__name__ for kind in listed}
@@ -283,11 +283,19 @@ def test_a_field_given_twice_does_not_change_what_a_message_is() -> None:
 # -- what is shown ------------------------------------------------------------------------------------
 
 
-def test_no_repr_shows_a_password_or_a_session_token() -> None:
+@pytest.mark.parametrize(("codec", "kind"), CLASSES)
+def test_no_repr_shows_a_password_or_a_token(codec: str, kind: type[Message]) -> None:
     secret = "correct horse"
-    for message in (AuthResponse("password", secret), AuthSuccess(secret, 5.0)):
-        assert secret not in repr(message)
-        assert secret not in f"{message}"
+    names = {"password", "session_token", "machine_token"} & set(kind.__struct_fields__)
+    plain = {field.name: 1 for field in msgspec.structs.fields(kind) if field.required}
+    message = kind(**{**plain, **dict.fromkeys(names, secret)})
+    assert secret not in f"{message!r} {message}"
+    assert repr(message).startswith(f"{kind.__name__}(")
+
+
+def test_a_repr_shows_the_rest() -> None:
+    assert repr(AuthSuccess("t0ken", 5.0)) == "AuthSuccess(session_token=..., ttl_seconds=5.0)"
+    assert repr(Resize(1, 2)) == "Resize(rows=1, cols=2)"
 
 
 def test_messages_cannot_be_changed() -> None:

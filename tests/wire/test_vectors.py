@@ -66,6 +66,11 @@ def test_a_call_or_its_answer_has_its_golden_bytes(vector: dict[str, Any]) -> No
     check_message("call", vector)
 
 
+@each("exec_messages")
+def test_what_is_said_around_a_command_has_its_golden_bytes(vector: dict[str, Any]) -> None:
+    check_message("exec", vector)
+
+
 @each("frames")
 def test_a_frame_has_its_golden_bytes(vector: dict[str, Any]) -> None:
     frame = Frame(kind_number(vector, FrameKind), vector["stream"], bytes.fromhex(vector["payload"]))
