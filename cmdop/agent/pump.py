@@ -43,9 +43,7 @@ class Pump:
                     viewer.replay.extend(step.draw())
                 else:
                     viewer.stream.send_record(*step)
-            done = self._finish(viewer)
-        if done:
-            viewer.stream.finish()
+            self._finish(viewer)
         if self.paused:
             self._work.pty.wake()
 
@@ -73,8 +71,8 @@ class Pump:
         capture = self._work.screen.capture(history=history, redraw=skip and not history)
         return Undrawn(capture, skip, viewer.view.cursor)
 
-    def _finish(self, viewer: Viewer) -> bool:
-        """Tell a client of the end once it has every byte; whether it was told now."""
+    def _finish(self, viewer: Viewer) -> None:
+        """Tell a client of the end once it has every byte."""
         with self._work.lock:
             end, view = self._work.end, viewer.view
             behind = (
@@ -85,10 +83,9 @@ class Pump:
                 or view.cursor < self._work.core.output.ring.head
             )
             if end is None or viewer.finished or behind:
-                return False
+                return
             viewer.finished = True
-        viewer.stream.send_control(end)
-        return True
+        viewer.stream.end(end)
 
     def pump_all(self, viewers: Iterable[Viewer]) -> None:
         """Send clients what they get; a mistake on the way costs nobody else anything."""

@@ -297,8 +297,10 @@ class Shell(Called):
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """Give the model back, when nobody may come any more. Twice is quiet."""
+        """Give the model back, and who does not leave, when nobody may come any more. Twice is quiet."""
         self._work.screen.close()
+        for viewer in self.clients:
+            viewer.stream.finish()
 
     # -- going on in another process (agent/keeping.py) ----------------------------------------------------
 

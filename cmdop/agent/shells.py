@@ -97,13 +97,15 @@ class Shells:
             self._opening += 1
         try:
             pty, notice = self._open_pty(wanted, opened.session_id)
-            return self._add(opened._replace(notice=notice, at=time.time()), pty)
-        finally:
+        except BaseException:
             with self._change:
                 self._opening -= 1
+            raise
+        return self._add(opened._replace(notice=notice, at=time.time()), pty)
 
     def _add(self, opened: Opened, pty: Pty) -> Shell:
         with self._change:
+            self._opening -= 1
             if not self._closed:
                 shell = Shell(opened, pty, self._open_screen(opened.winsize), self._ended)
                 self._keep(shell)
@@ -151,8 +153,15 @@ class Shells:
     # -- what changes ------------------------------------------------------------------------
 
     def detach(self, shell: Shell, viewer: Viewer, left: bool = False) -> None:
-        """A client left, or vanished; its session's grace may begin."""
+        """A client left, or vanished; its session's grace may begin, or nobody wants it any more."""
         shell.detach(viewer, left)
+        with self._change:
+            over = self._over.get(shell.opened.session_id)
+            done = over is not None and over.shell is shell and not _wanted(shell)
+            if over is not None and done:
+                over.shell = None
+        if done:
+            shell.close()
         self.wake()
 
     def wake(self) -> None:
@@ -261,7 +270,7 @@ class Shells:
             self._shells.pop(name, None)
             self._kill_at.pop(name, None)
             running = self._running.pop(name, "")
-            wanted = shell.expects_back or bool(shell.clients)
+            wanted = _wanted(shell)
             self._over[name] = _Over(running, shell if wanted else None, now + GRACE_SECONDS)
             too_many = list(self._over)[: max(0, len(self._over) - GRAVES_MAX)]
             self._change.notify_all()
@@ -318,6 +327,11 @@ class Shells:
         with self._change:
             self._running[shell.opened.session_id] = running
         shell.hang_up()
+
+
+def _wanted(shell: Shell) -> bool:
+    """Whether somebody may still want what a session left."""
+    return shell.expects_back or bool(shell.clients)
 
 
 def _size(wanted: Register | CreateSession) -> Winsize:

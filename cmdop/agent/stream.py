@@ -39,7 +39,7 @@ from cmdop.wire.exec_messages import EXEC_MESSAGES, Execute
 from cmdop.wire.message import Message, Unknown
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import Open
-from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, Detach, Refused, Register, Resize
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, Detach, Ended, Refused, Register, Resize
 
 _LOG = logging.getLogger("cmdop.agent")
 _BULK = frozenset({int(RecordKind.OUTPUT), int(RecordKind.REPLAY), int(RecordKind.ERROR_OUTPUT)})
@@ -298,6 +298,10 @@ class AgentStream:
 
     def send_payload(self, payload: bytes) -> None:
         self.send_record(RecordKind.CONTROL, 0, payload)
+
+    def end(self, ended: Ended) -> None:
+        """Tell the client of the session's end; it leaves then."""
+        self.send_control(ended)
 
     def finish(self, left: bool = False) -> None:
         """Close the stream in good order."""

@@ -13,6 +13,7 @@ from cmdop.screen.interface import Capture
 from cmdop.session.core import Member, Resume
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
+from cmdop.wire.session_messages import Ended
 
 
 class Watching(Protocol):
@@ -22,6 +23,10 @@ class Watching(Protocol):
         """Seal and send. Quiet once the stream is closed."""
 
     def send_control(self, message: Message) -> None: ...
+
+    def end(self, ended: Ended) -> None:
+        """The session is over, and the client has every byte. It answers by leaving; one
+        whose connection is lost before may come back for what it did not get."""
 
     def finish(self) -> None:
         """The session has nothing more to say: close the stream."""

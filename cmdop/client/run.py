@@ -6,7 +6,7 @@ from cmdop.client.connect import Joined
 from cmdop.errors import CmdopError, RemoteProtocolError, from_peer
 from cmdop.limits import WINDOW_MIN_BYTES
 from cmdop.wire.record import RecordKind
-from cmdop.wire.session_messages import SESSION_MESSAGES, Ended, Refused
+from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Ended, Refused
 
 COLLECT_MAX_BYTES = 10 * 1024 * 1024
 
@@ -27,6 +27,7 @@ def collect(joined: Joined) -> tuple[bytes, Ended]:
             elif record.kind == RecordKind.CONTROL:
                 message = SESSION_MESSAGES.decode(record.payload)
                 if isinstance(message, Ended):
+                    stream.send_control(Detach())
                     return bytes(output), message
                 if isinstance(message, Refused):
                     error: CmdopError = from_peer(message.code, message.reason, host=stream.about.host)

@@ -30,6 +30,7 @@ from cmdop.wire.message import Message
 from cmdop.wire.record import Record, RecordKind
 from cmdop.wire.session_messages import (
     SESSION_MESSAGES,
+    Detach,
     Ended,
     Notice,
     PeerJoined,
@@ -166,6 +167,8 @@ class Shower:
             self._tell(message)
         elif isinstance(message, Ended):
             self._ended = message
+            with contextlib.suppress(ConnectionClosed):
+                stream.send_control(Detach())  # so that nothing is kept for us any longer
         elif isinstance(message, Refused):
             raise from_peer(message.code, message.reason, host=stream.about.host)
         elif isinstance(message, DetachedByAgent):

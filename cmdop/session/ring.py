@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+
 from cmdop.limits import RING_BYTES
 
 
@@ -18,7 +20,9 @@ class RingBuffer:
         self.head = 0
         self._begin = 0
         """Nothing before this was ever in it: what has grown does not know what it forgot."""
-        self._bytes = bytearray(capacity)
+        self._bytes = mmap.mmap(-1, capacity)
+        """Of the system, page by page as they are used, and given back with the session: an
+        allocator would keep a hole of that size for each that ever was."""
 
     @property
     def tail(self) -> int:
@@ -38,7 +42,7 @@ class RingBuffer:
         """Keep more from now on; never less."""
         if capacity > self.capacity:
             kept = self.read(self.tail, self.capacity)
-            self.capacity, self._bytes = capacity, bytearray(capacity)
+            self.capacity, self._bytes = capacity, mmap.mmap(-1, capacity)
             self.restore(self.head, kept)
 
     def restore(self, head: int, newest: bytes) -> None:
@@ -57,5 +61,5 @@ class RingBuffer:
         start = offset % self.capacity
         first = self._bytes[start : start + size]
         if len(first) == size:
-            return bytes(first)
-        return bytes(first + self._bytes[: size - len(first)])
+            return first
+        return first + self._bytes[: size - len(first)]

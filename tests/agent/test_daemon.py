@@ -212,6 +212,7 @@ class TestRestart:
             "server": "ws://relay",
             "shell": "fish -i",
             "insecure": True,
+            "supervised": False,
         }
 
     def test_one_that_does_not_run_is_started(self, home: Home) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmdop.errors import CmdopError, SealRefused, from_peer
+from cmdop.errors import CmdopError, SealRefused, SessionGone, from_peer
 from cmdop.limits import INPUT_WINDOW_BYTES, OFFSET_MAX
 from cmdop.ptyhost.interface import Pty
 from cmdop.wire.message import Message
@@ -78,14 +78,26 @@ def test_a_client_comes_in_types_sees_resizes_and_leaves(machine: Machine) -> No
     assert not pty.closed
 
 
-def test_the_end_of_the_session_is_told_and_closes_the_stream(machine: Machine) -> None:
+def test_the_end_of_the_session_is_told_and_the_client_that_heard_it_leaves(machine: Machine) -> None:
     client = machine.enter()
     machine.ptys[0].print(b"bye")
     machine.ptys[0].exit(3)
     assert client.hear(Ended) == Ended(3, 0, 3)
     assert client.until_shown(3) == b"bye"
+    assert client.closings == []
+    client.say(Detach())
     assert client.until_closed() == ("", "")
     assert client.closings == [("", "")]
+    with pytest.raises(SessionGone):
+        machine.shells.resumed(client.ready.session_id)
+
+
+def test_who_lost_its_connection_with_the_end_on_its_way_comes_back_for_it(machine: Machine) -> None:
+    client = machine.enter()
+    machine.ptys[0].exit(3)
+    client.hear(Ended)
+    client.stream.closed()
+    assert machine.shells.resumed(client.ready.session_id).expects_back
 
 
 def test_credit_lets_more_output_through(machine: Machine) -> None:
@@ -108,9 +120,8 @@ def test_what_waited_for_the_connection_goes_on_when_it_has_drained(machine: Mac
     assert machine.shells.summaries() == ()  # it is no longer in the table
     client.congested = False
     client.stream.pump()
-    assert client.until_closed() == ("", "")
-    assert client.output == b"later"
     assert client.hear(Ended) == Ended(0, 0, 5)
+    assert client.output == b"later"
 
 
 def test_what_a_newer_client_says_is_ignored(machine: Machine) -> None:

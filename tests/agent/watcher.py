@@ -92,6 +92,12 @@ class Watcher:
             self.told.append(message)
             self._change.notify_all()
 
+    def end(self, ended: Ended) -> None:
+        with self._change:
+            self.told.append(ended)
+            self.finished += 1
+            self._change.notify_all()
+
     def finish(self) -> None:
         with self._change:
             self.finished += 1

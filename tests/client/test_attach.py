@@ -162,6 +162,13 @@ def test_ctrl_d_leaves_after_what_was_typed_before_it(attached: Attached) -> Non
     attached.far.until(lambda far: far.end == "detached")
 
 
+def test_whoever_runs_it_can_leave_without_a_key(attached: Attached) -> None:
+    attached.attach.leave()
+    attached.attach.leave()
+    assert attached.outcome() == Detached()
+    assert attached.far.until_said(Detach) == [Detach()]
+
+
 def test_the_modes_are_undone_before_the_terminal_is_put_back(attached: Attached) -> None:
     attached.far.send(RecordKind.OUTPUT, 0, b"\x1b[?1049h\x1b[?1000h")
     attached.terminal.output.until_shown(len(OPENING) + 16)
@@ -225,6 +232,12 @@ def test_the_end_of_the_session_comes_after_everything_was_shown(attached: Attac
     attached.terminal.output.until_shown(len(OPENING) + 50_000)
     assert attached.outcome() == SessionEnded(Ended(3, 0, 50_000))
     assert attached.terminal.output.look().count(b"x") == 50_000
+
+
+def test_the_end_of_the_session_gives_the_connection_s_descriptor_back(attached: Attached) -> None:
+    attached.far.say(Ended(0))
+    attached.outcome()
+    assert attached.far.client_connection.fileno() == -1
 
 
 def test_at_line_start_is_told_by_what_was_shown_last(attached: Attached) -> None:
@@ -387,7 +400,7 @@ def test_a_flush_drops_what_was_not_shown_and_undoes_the_modes_before_the_new_sc
     assert shown.count(b"x") < size
     behind = shown[shown.rindex(b"x") :]
     assert behind.index(b"\x1b[?25h") < behind.index(OPENING) < behind.index(b"fresh on")
-    assert attached.far.credits == []  # the flush stands for some
+    assert attached.far.credits == [6 + size + 1000 + WINDOW_MIN_BYTES]  # the flush itself stands for little
 
 
 # -- signals --------------------------------------------------------------------------------------
