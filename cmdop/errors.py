@@ -42,7 +42,15 @@ def _shown(text: str) -> str:
 
 
 class _Known(dict[str, Any]):
-    """Details for a sentence; one that is missing shows as `?`, never as a crash."""
+    """Details for a sentence; one that is missing shows as `?`, never as a crash.
+
+    Each is one line, or a peer's name could put lines of its own among ours. Only `candidates`
+    are several: whoever lists them has looked at each.
+    """
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        return _printable(value) if type(value) is str and key != "candidates" else value
 
     def __missing__(self, key: str) -> str:
         return _Missing("?")
@@ -530,6 +538,20 @@ class NotEnrolled(CmdopError):
     code = "not-enrolled"
     exit_status = 5
     hint = "give it a key once: cmdop agent start --server {server} --api-key KEY"
+
+
+class NoServiceManager(CmdopError):
+    """nothing here can keep the agent running as a service: {reason}"""
+
+    code = "no-service-manager"
+    hint = "start it by hand: cmdop agent start; or as a container's own program: cmdop agent start --foreground"
+
+
+class ServiceRefused(CmdopError):
+    """the agent's service cannot be changed: {what}: {reason}"""
+
+    code = "service-refused"
+    hint = "see what it would be: cmdop agent install --dry-run; or go without: cmdop agent start"
 
 
 class EnrollmentRefused(CmdopError):

@@ -52,7 +52,7 @@ TOKENS_MAX: Final = 10_000
 IDLE_SECONDS: Final = 30 * 60.0
 """How long a session made by `cmdop session create` lives that nobody uses."""
 IDLE_MAX_SECONDS: Final = 30 * 24 * 3600.0
-DEPARTED_MAX: Final = 256
+DEPARTED_CLIENTS_MAX: Final = 256
 """Clients of one session that left and whose typing is still counted, should they resume."""
 GRAVES_MAX: Final = 256
 """Sessions that are over and of which it is still known what they were running."""
@@ -69,6 +69,18 @@ ASKED_MACHINES_MAX: Final = 128
 UUID_PREFIX_MIN_CHARS: Final = 4
 RECENT_MACHINES_MAX: Final = 1000
 """Machines of which a client remembers when it was used last."""
+
+# -- completing command lines --------------------------------------------------------------
+COMPLETION_WAIT_SECONDS: Final = 1.0
+"""How long a shell that completes a word waits for a relay's list of machines."""
+COMPLETION_FRESH_SECONDS: Final = 30.0
+"""How long such a list is taken for the truth."""
+COMPLETION_RETRY_SECONDS: Final = 5.0
+"""A relay that had no list in time is not asked again before."""
+COMPLETION_MACHINES_MAX: Final = 1000
+"""Machines of a workspace that are kept to complete words."""
+COMPLETION_PLACES_MAX: Final = 16
+"""Lists that are kept, one for each relay, workspace and key; the oldest go first."""
 
 # -- commands without a session ------------------------------------------------------------
 EXECUTIONS_MAX: Final = 256
@@ -94,7 +106,7 @@ MODEL_EARLY_BYTES: Final = 64 * KIB
 """Output that is kept until it is known that a session needs its model."""
 MODEL_BACKLOG_BYTES: Final = 1 * MIB
 """Output that waits for its model; past it the session is held up by the model's speed."""
-MODEL_BACKLOG_PIECES: Final = 512
+MODEL_PIECES_WAITING_MAX: Final = 512
 MODEL_SNAPSHOT_MAX_BYTES: Final = 64 * MIB
 MODEL_TIMEOUT_SECONDS: Final = 5.0
 """For one step of the model's process; past it the model is given up."""

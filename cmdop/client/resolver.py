@@ -65,7 +65,7 @@ Match = Resolved | Several | Nothing
 def resolve(query: str, machines: Sequence[MachineRecord]) -> Match:
     """What `query` means among `machines`. Never raises, prompts or looks elsewhere."""
     query = query.strip()
-    wanted = _fold(query)
+    wanted = fold(query)
     if not wanted:
         return Nothing(query)
     for rule, matches in _rules(wanted):
@@ -160,8 +160,8 @@ def _rules(wanted: str) -> list[tuple[str, Callable[[MachineRecord], bool]]]:
         return [("id", lambda machine: machine.machine_id.lower() == wanted)]
     host = _without_local(wanted)
     rules: list[tuple[str, Callable[[MachineRecord], bool]]] = [
-        ("hostname", lambda machine: _without_local(_fold(machine.hostname)) == host),
-        ("name", lambda machine: _fold(machine.name) == wanted),
+        ("hostname", lambda machine: _without_local(fold(machine.hostname)) == host),
+        ("name", lambda machine: fold(machine.name) == wanted),
     ]
     if _UUID_PREFIX.fullmatch(wanted):
         rules.append(("id prefix", lambda machine: _begins_id(wanted, machine.machine_id.lower())))
@@ -171,7 +171,7 @@ def _rules(wanted: str) -> list[tuple[str, Callable[[MachineRecord], bool]]]:
     return rules
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
     """Equal for texts that differ in case, or in how their accents are composed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
@@ -186,7 +186,7 @@ def _begins_id(wanted: str, machine_id: str) -> bool:
 
 
 def _names(machine: MachineRecord) -> tuple[str, str]:
-    return _fold(machine.hostname), _fold(machine.name)
+    return fold(machine.hostname), fold(machine.name)
 
 
 def _nearest(wanted: str, machines: Sequence[MachineRecord]) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ def _nearest(wanted: str, machines: Sequence[MachineRecord]) -> tuple[str, ...]:
     for machine in machines:
         for name in (machine.name, machine.hostname):
             if name:
-                spellings.setdefault(_without_local(_fold(name)), printable(name))
+                spellings.setdefault(_without_local(fold(name)), printable(name))
     return tuple(spellings[name] for name in difflib.get_close_matches(wanted, spellings, n=_NEAREST_MAX))
 
 
