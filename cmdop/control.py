@@ -67,6 +67,8 @@ class ControlServer:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._closing = False
         self._listener = Listener(self._address(), backlog=16)
+        if sys.platform != "win32":  # the umask made it; the key keeps out who came in between
+            os.chmod(str(self._listener.address), 0o600)
         home.write_json(name, {"address": self._listener.address, "key": self._key, "pid": os.getpid()})
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()

@@ -106,7 +106,7 @@ MODEL_EARLY_BYTES: Final = 64 * KIB
 """Output that is kept until it is known that a session needs its model."""
 MODEL_BACKLOG_BYTES: Final = 1 * MIB
 """Output that waits for its model; past it the session is held up by the model's speed."""
-MODEL_PIECES_WAITING_MAX: Final = 512
+MODEL_WAITING_PIECES_MAX: Final = 512
 MODEL_SNAPSHOT_MAX_BYTES: Final = 64 * MIB
 MODEL_TIMEOUT_SECONDS: Final = 5.0
 """For one step of the model's process; past it the model is given up."""

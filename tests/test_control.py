@@ -73,6 +73,17 @@ def test_the_file_says_who_listens_and_only_the_user_can_read_it(server: Control
         assert short_home.file(NAME).stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no umask")
+def test_the_socket_is_the_users_alone_whatever_the_umask(short_home: Home) -> None:
+    before = os.umask(0)
+    try:
+        server = ControlServer(short_home, NAME, echo)
+    finally:
+        os.umask(before)
+    assert Path(where(short_home)).stat().st_mode & 0o077 == 0
+    server.close()
+
+
 def test_nobody_answers_where_nothing_runs(short_home: Home) -> None:
     assert ask(short_home, NAME, {}) is None
 

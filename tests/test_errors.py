@@ -144,5 +144,14 @@ def test_no_words_of_a_peer_act_on_a_terminal(code: str, words: str) -> None:
     assert all(character.isprintable() for character in error.sentence)
 
 
+def test_no_name_of_a_peer_is_a_line_among_ours() -> None:
+    """A relay that lies in its list could else say `attached`, or what to type next."""
+    name = "prod\n[connect] attached"
+    for error in (errors.MachineOffline(name=name, last_heard=name), errors.PasswordRefused(host=name)):
+        assert "\n" not in error.sentence + error.next_step
+    ours = errors.AmbiguousMachine(query=name, candidates="  one\n  other")
+    assert ours.next_step.count("\n") == 2
+
+
 def test_words_with_braces_are_words() -> None:
     assert errors.from_peer("usage", "{0} {host} {").sentence == "{0} {host} {"

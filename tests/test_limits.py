@@ -13,7 +13,19 @@ from cmdop.wire.record import RECORD_OVERHEAD_BYTES
 
 NUMBERS = {name: value for name, value in vars(limits).items() if name.isupper() and isinstance(value, (int, float))}
 UNITS = ("_BYTES", "_CHARS", "_SECONDS")
-PLAIN = {"KIB", "MIB", "PROTOCOL_VERSION", "STREAM_ID_MAX", "OFFSET_MAX", "WINSIZE_MAX", "DEFAULT_PORT"}
+SCRYPT = {"SCRYPT_N", "SCRYPT_R", "SCRYPT_P"}
+"""Named as in RFC 7914."""
+PLAIN = {
+    "KIB",
+    "MIB",
+    "PROTOCOL_VERSION",
+    "STREAM_ID_MAX",
+    "OFFSET_MAX",
+    "COUNT_MAX",
+    "WINSIZE_MAX",
+    "DEFAULT_PORT",
+    *SCRYPT,
+}
 """Numbers whose name says what they count."""
 
 NOISE_MESSAGE_MAX_BYTES = 65535

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cmdop.auth.keys import ApiKey
 from cmdop.auth.known_machines import Sighting
@@ -34,7 +34,7 @@ class Asker:
     said to those that have a password."""
 
     key: ApiKey
-    device_key: bytes
+    device_key: bytes = field(repr=False)
     known: MachineCheck
     passwords: Passwords | None = None
 

@@ -15,7 +15,7 @@ from cmdop.auth.known_machines import Sighting
 from cmdop.client.link import RelayLink, closed_error
 from cmdop.client.poll import wait_for
 from cmdop.client.question import Asker, Question, control_frame
-from cmdop.client.resolver import display_name
+from cmdop.client.resolver import display_name, printable
 from cmdop.errors import (
     AmbiguousSession,
     CmdopError,
@@ -130,7 +130,8 @@ def one_session(wanted: str, surveyed: Survey) -> Found:
 
 def _candidate(found: Found) -> str:
     record = found.record
-    return f"\n  {record.session_id}  {display_name(found.machine)}  {record.operator}  {record.command}"
+    operator, command = printable(record.operator), printable(record.command)
+    return f"\n  {record.session_id}  {display_name(found.machine)}  {operator}  {command}"
 
 
 class _Round:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 
-from cmdop.limits import MODEL_BACKLOG_BYTES, MODEL_BACKLOG_PIECES, PTY_READ_BYTES
+from cmdop.limits import MODEL_BACKLOG_BYTES, MODEL_WAITING_PIECES_MAX, PTY_READ_BYTES
 from cmdop.screen.exchange import HEADER_BYTES, Kind, Message, decode
 from cmdop.screen.flood import Piece, left_out, piece
 
@@ -53,7 +53,7 @@ class Backlog:
             self._pop()
 
     def _has_room(self) -> bool:
-        return self._bytes < MODEL_BACKLOG_BYTES and len(self._waiting) < MODEL_BACKLOG_PIECES
+        return self._bytes < MODEL_BACKLOG_BYTES and len(self._waiting) < MODEL_WAITING_PIECES_MAX
 
     def _receive(self, flags: int) -> bool:
         """Receive once; whether something came."""
@@ -70,7 +70,7 @@ class Backlog:
 
     def _sort(self) -> None:
         at = 0
-        while len(self._waiting) < MODEL_BACKLOG_PIECES and (message := decode(self._received, at)) is not None:
+        while len(self._waiting) < MODEL_WAITING_PIECES_MAX and (message := decode(self._received, at)) is not None:
             self._waiting.append((message, piece(message.payload if message.kind == Kind.FEED else b"")))
             self._bytes += len(message.payload)
             at += HEADER_BYTES + len(message.payload)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from cmdop.errors import SessionRefused, TakenOver
-from cmdop.limits import CLIENTS_PER_SESSION_MAX, DEPARTED_MAX, GRACE_SECONDS, HOLD_SECONDS, OFFSET_MAX
+from cmdop.limits import CLIENTS_PER_SESSION_MAX, DEPARTED_CLIENTS_MAX, GRACE_SECONDS, HOLD_SECONDS, OFFSET_MAX
 from cmdop.session.arbitration import SizeOwner
 from cmdop.session.broadcast import Broadcast, Bytes, Drawing, View
 from cmdop.session.keyboard import Keyboard, Typist
@@ -183,7 +183,7 @@ class SessionCore(Generic[M]):
             self.held = Held(self.output.ring.head, now + HOLD_SECONDS)
         if not left:
             self._departed[member.client_id] = member.typist
-            while len(self._departed) > DEPARTED_MAX:
+            while len(self._departed) > DEPARTED_CLIENTS_MAX:
                 del self._departed[next(iter(self._departed))]
         self.grace.clients_are(len(self.members), now)
         before = self.answerer
@@ -193,7 +193,7 @@ class SessionCore(Generic[M]):
         """A client is detached by another one's operator, and may not resume. Twice is quiet."""
         changes = self.detach(member, now, left=True)
         self.sent_away[member.client_id] = operator
-        while len(self.sent_away) > DEPARTED_MAX:
+        while len(self.sent_away) > DEPARTED_CLIENTS_MAX:
             del self.sent_away[next(iter(self.sent_away))]
         return changes
 

@@ -240,10 +240,11 @@ def test_a_session_is_not_said_to_be_gone_when_a_machine_did_not_answer(far: Far
 
 def test_candidates_cannot_act_on_the_terminal() -> None:
     nasty = machine(1)
-    records = [SessionRecord(one, "\x1b[31m", 1.0, 24, 80, command="\x07") for one in (A, B)]
+    records = [SessionRecord(one, "\x1b[31m\nann", 1.0, 24, 80, command="\x07\nrm") for one in (A, B)]
     with pytest.raises(AmbiguousSession) as raised:
         one_session("aa", Survey([Found(nasty, one) for one in records], [Silent(nasty, TimedOut())]))
-    assert all(line.isprintable() for line in raised.value.next_step.splitlines())
+    lines = raised.value.next_step.splitlines()
+    assert all(line.isprintable() and not line.startswith(("ann", "rm")) for line in lines)
 
 
 # -- which machines they are ------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("there is no model", allow_module_level=True)
 
-from cmdop.limits import MODEL_BACKLOG_BYTES, MODEL_BACKLOG_PIECES
+from cmdop.limits import MODEL_BACKLOG_BYTES, MODEL_WAITING_PIECES_MAX
 from cmdop.screen.backlog import Backlog
 from cmdop.screen.exchange import Kind, Message, encode
 
@@ -90,7 +90,7 @@ def test_it_is_bounded_in_bytes_and_in_requests(session: Session, size: int, cou
     for number in range(count):
         assert session.backlog.take() == (requests[number], False)
         assert session.backlog._bytes <= MODEL_BACKLOG_BYTES + (1 << 18)
-        assert len(session.backlog._waiting) <= MODEL_BACKLOG_PIECES
+        assert len(session.backlog._waiting) <= MODEL_WAITING_PIECES_MAX
     assert session.sent()
 
 

@@ -7,7 +7,7 @@ import pytest
 from cmdop.errors import RemoteProtocolError, SessionRefused, TakenOver
 from cmdop.limits import (
     CLIENTS_PER_SESSION_MAX,
-    DEPARTED_MAX,
+    DEPARTED_CLIENTS_MAX,
     GRACE_SECONDS,
     HOLD_SECONDS,
     OFFSET_MAX,
@@ -104,7 +104,7 @@ def test_one_that_left_is_not_expected_back(core: Core) -> None:
 
 
 def test_of_a_client_that_is_long_forgotten_it_counts_what_it_knows(core: Core) -> None:
-    for number in range(DEPARTED_MAX + 1):
+    for number in range(DEPARTED_CLIENTS_MAX + 1):
         who = member(str(number))
         join(core, who)
         core.detach(who, 0.0, left=False)
