@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from cmdop.client.link import MachineStream
+from cmdop.client.link import MachineStream, bury
 from cmdop.client.passwords import MachinePass
 from cmdop.client.poll import wait_for
 from cmdop.deadline import Deadline
@@ -141,17 +141,17 @@ class MachineCalls:
     def close(self) -> None:
         """Give the connection back. Twice is quiet."""
         if self._stream is not None:
-            self._stream.connection.close()
+            bury(self._stream.connection)
             self._stream = None
 
     def _ask(self, call: Message, kind: type[M]) -> M:
         """The answer to a call. Raises what the machine refused it with, or what went wrong."""
         try:
-            return self._ask_once(self._with_token(call), kind)
+            return self._ask_once(self._with_token(call), kind, AUTH_TIMEOUT_SECONDS)
         except TokenMissing:
             if not self._authenticate():
                 raise
-        return self._ask_once(self._with_token(call), kind)
+        return self._ask_once(self._with_token(call), kind, AUTH_TIMEOUT_SECONDS)
 
     def _with_token(self, call: Message) -> Message:
         return call if self._shown is None else with_token(call, self._shown.token)
@@ -173,8 +173,10 @@ class MachineCalls:
             raise refused
         return False
 
-    def _ask_once(self, call: Message, kind: type[M], seconds: float = AUTH_TIMEOUT_SECONDS) -> M:
-        if self._stream is not None and time.monotonic() - self._answered_at > STALE_SECONDS:
+    def _ask_once(self, call: Message, kind: type[M], seconds: float) -> M:
+        if self._stream is not None and (
+            time.monotonic() - self._answered_at > STALE_SECONDS or _has_ended(self._stream)
+        ):
             self.close()
         if self._stream is None:
             self._stream = self._open_stream()
@@ -208,6 +210,17 @@ class MachineCalls:
     def _brings(stream: MachineStream, deadline: Deadline) -> bool:
         """Whether something comes before the deadline."""
         return wait_for(stream.connection, None, deadline.remaining_seconds or 0.0)[0]
+
+
+def _has_ended(stream: MachineStream) -> bool:
+    """Whether a stream on which nothing is asked is over; takes in what came meanwhile."""
+    deadline = Deadline(AUTH_TIMEOUT_SECONDS)
+    try:
+        while not deadline.passed and (stream.connection.buffered or wait_for(stream.connection, None, 0.0)[0]):
+            stream.receive_now()
+    except CmdopError:
+        return True
+    return False
 
 
 def refusal(refused: Refused, host: str, session: str = "") -> CmdopError:

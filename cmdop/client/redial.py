@@ -8,52 +8,24 @@ nobody waits for the rest: leaving needs no network.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from cmdop.client.bell import Bell
 from cmdop.client.connect import Joined, Place
 from cmdop.client.events import GracePassed, LinkDown
-from cmdop.client.link import leg_of
+from cmdop.client.link import bury, leg_of
 from cmdop.client.outage import Outage
 from cmdop.errors import CmdopError, ConnectionClosed, MachineOffline, RelayUnreachable, TimedOut
 from cmdop.transport.backoff import Backoff
-from cmdop.transport.connection import Connection
 
 _LOG = logging.getLogger("cmdop.client")
 
 PASSING: Final = (ConnectionClosed, TimedOut, RelayUnreachable, MachineOffline)
 """What may be otherwise the next time; every other error ends the attach."""
-
-
-class Bell:
-    """Something to select on: readable from `ring` on, until `silence`."""
-
-    def __init__(self) -> None:
-        self._ear, self._bell = socket.socketpair()
-        self._ear.setblocking(False)
-        self._bell.setblocking(False)
-
-    def fileno(self) -> int:
-        return self._ear.fileno()
-
-    def ring(self) -> None:
-        """From any thread. One that rings already is enough."""
-        with contextlib.suppress(OSError):
-            self._bell.send(b"!")
-
-    def silence(self) -> None:
-        with contextlib.suppress(OSError):
-            self._ear.recv(4096)
-
-    def close(self) -> None:
-        """By the thread that listens, as its last act; who rings later is not heard."""
-        self._ear.close()
-        self._bell.close()
 
 
 class Fresh(NamedTuple):
@@ -141,7 +113,7 @@ class Redial:
         try:
             while self._pause(self._backoff.next_seconds()):
                 found = self._try(outage)
-                _bury(old.stream.connection)
+                bury(old.stream.connection)
                 if found:
                     return
         except CmdopError as error:
@@ -187,12 +159,3 @@ class Redial:
             self._fresh, self._outage = Fresh(joined, place, down_seconds), None
         self.bell.ring()
         return True
-
-
-def _bury(connection: Connection) -> None:
-    """Close a lost connection, which may take a moment if much was under way, and read it to
-    its end, which gives its descriptor back."""
-    connection.close("lost")
-    with contextlib.suppress(CmdopError):
-        while True:
-            connection.receive()

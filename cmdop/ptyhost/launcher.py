@@ -26,6 +26,11 @@ def start_child(command: ShellCommand, env: Mapping[str, str], cwd: str, slave: 
     Raises OSError for whatever stands against it, the failed exec included. Blocks until
     the launcher has become the command.
     """
+    return start_piped_child(command, env, cwd, (slave, slave, slave))
+
+
+def start_piped_child(command: ShellCommand, env: Mapping[str, str], cwd: str, streams: tuple[int, int, int]) -> Child:
+    """The same with any three descriptors for its own 0, 1 and 2; a terminal it takes for its own."""
     reading, writing = os.pipe()
     try:
         words = [sys.executable, "-I", "-S", launcher_program.__file__, env.get("LC_CTYPE", ""), cwd, command.path]
@@ -34,7 +39,7 @@ def start_child(command: ShellCommand, env: Mapping[str, str], cwd: str, slave: 
             [*words, *command.argv],
             env,
             file_actions=[
-                *((os.POSIX_SPAWN_DUP2, slave, fd) for fd in (0, 1, 2)),
+                *((os.POSIX_SPAWN_DUP2, stream, fd) for fd, stream in enumerate(streams)),
                 (os.POSIX_SPAWN_DUP2, writing, launcher_program.STATUS_FD),
             ],
             setsigmask=[],

@@ -1,4 +1,4 @@
-"""Become the program in the arguments, as a session leader with stdin as its terminal.
+"""Become the program in the arguments, as a session leader; stdin is its terminal if it is one.
 
 Run by launcher.py as a script, with nothing of cmdop to import:
 
@@ -25,7 +25,8 @@ def main(ctype: str, folder: str, path: str, *argv: str) -> None:
         os.set_inheritable(STATUS_FD, False)
         os.closerange(STATUS_FD + 1, os.sysconf("SC_OPEN_MAX"))
         os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if os.isatty(0):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.chdir(folder)
         # The interpreter ignores these (it wants EPIPE and EFBIG) ...
         for number in (signal.SIGPIPE, signal.SIGXFSZ):

@@ -41,7 +41,15 @@ def start_child(command: ShellCommand, env: Mapping[str, str], cwd: str, slave: 
     Signals are default and unblocked in it, and it has no descriptors but 0, 1 and 2.
     Raises OSError for whatever stands against it, the failed exec included.
     """
-    pid = _spawn(command, env, cwd, os.ttyname(slave))
+    return _started(_spawn(command, env, cwd, os.ttyname(slave)))
+
+
+def start_piped_child(command: ShellCommand, env: Mapping[str, str], cwd: str, streams: tuple[int, int, int]) -> Child:
+    """The same without a terminal: the three descriptors, above 2, become its own 0, 1 and 2."""
+    return _started(_spawn(command, env, cwd, streams))
+
+
+def _started(pid: int) -> Child:
     try:
         return adopt_child(pid)
     except OSError:  # out of descriptors
@@ -115,14 +123,18 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
 
-def _spawn(command: ShellCommand, env: Mapping[str, str], cwd: str, tty: str) -> int:
+_Streams = str | tuple[int, int, int]
+"""The name of a terminal, or three descriptors."""
+
+
+def _spawn(command: ShellCommand, env: Mapping[str, str], cwd: str, streams: _Streams) -> int:
     """The child's pid. Raises OSError, also for what went wrong in the child before exec."""
     libc, pid = _libc(), ctypes.c_int()
     actions, attributes = ctypes.create_string_buffer(_OPAQUE_BYTES), ctypes.create_string_buffer(_OPAQUE_BYTES)
     _check(libc.posix_spawn_file_actions_init(actions))
     _check(libc.posix_spawnattr_init(attributes))
     try:
-        _describe(libc, actions, attributes, cwd, tty)
+        _describe(libc, actions, attributes, cwd, streams)
         argv = _strings([os.fsencode(word) for word in command.argv])
         variables = _strings([os.fsencode(f"{name}={value}") for name, value in env.items()])
         path = os.fsencode(command.path)
@@ -133,16 +145,19 @@ def _spawn(command: ShellCommand, env: Mapping[str, str], cwd: str, tty: str) ->
         libc.posix_spawnattr_destroy(attributes)
 
 
-def _describe(libc: ctypes.CDLL, actions: object, attributes: object, cwd: str, tty: str) -> None:
+def _describe(libc: ctypes.CDLL, actions: object, attributes: object, cwd: str, streams: _Streams) -> None:
     signals = ctypes.create_string_buffer(_OPAQUE_BYTES)
     libc.sigfillset(signals)
     _check(libc.posix_spawnattr_setsigdefault(attributes, signals))
     libc.sigemptyset(signals)
     _check(libc.posix_spawnattr_setsigmask(attributes, signals))
     _check(libc.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID)))
-    _check(libc.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(tty), os.O_RDWR, 0))
-    _check(libc.posix_spawn_file_actions_adddup2(actions, 0, 1))
-    _check(libc.posix_spawn_file_actions_adddup2(actions, 0, 2))
+    if isinstance(streams, str):
+        _check(libc.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(streams), os.O_RDWR, 0))
+        streams = (0, 0, 0)
+    for fd, stream in enumerate(streams):
+        if fd != stream:
+            _check(libc.posix_spawn_file_actions_adddup2(actions, stream, fd))
     _check(libc.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd)))
     # Python's own descriptors close themselves at exec (PEP 446); inherited ones may not.
     if hasattr(libc, "posix_spawn_file_actions_addclosefrom_np"):

@@ -280,6 +280,33 @@ def test_a_stream_that_was_left_alone_for_long_is_opened_anew(
     assert len(made.called) == 2
 
 
+def test_a_stream_that_ended_meanwhile_is_opened_anew() -> None:
+    made = Client(lambda _: Done())
+    made.calls.end(ID)
+    made.machines[0].connection.close("the network is gone")
+    made.calls.end(ID)
+    made.machines[1].close_stream("machine-offline", "its connection broke off")
+    made.calls.end(ID)
+    assert len(made.machines) == 3
+    assert len(made.called) == 3
+
+
+def test_closing_gives_the_descriptor_back() -> None:
+    made = Client(lambda _: Done())
+    made.calls.end(ID)
+    made.calls.close()
+    assert made.machines[0].stream.connection.fileno() == -1
+
+
+def test_what_comes_between_two_calls_is_taken_in() -> None:
+    made = Client(lambda _: Done())
+    made.calls.end(ID)
+    made.machines[0].ping()
+    made.machines[0].send(0x90, b"of a newer cmdop")
+    made.calls.end(ID)
+    assert len(made.machines) == 1
+
+
 def test_a_stream_is_given_up_before_the_relay_would_close_it() -> None:
     assert STALE_SECONDS < LINK_DEAD_SECONDS
 

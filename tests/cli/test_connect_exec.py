@@ -1,0 +1,80 @@
+"""`cmdop connect exec` as it is typed: what it takes for wrong usage, and its document."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cmdop.cli.exec_document import Kept
+from cmdop.cli.root import run
+from cmdop.limits import JSON_OUTPUT_MAX_BYTES
+
+Said = pytest.CaptureFixture[str]
+AWAY = ["--server", "ws://127.0.0.1:1", "--api-key", "none"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["prod"],
+        ["prod", "--"],
+        ["prod", "ls"],
+        ["--host", "prod", "other", "--", "ls"],
+        ["prod", "--timeout", "soon", "--", "ls"],
+        ["prod", "--timeout", "0", "--", "ls"],
+        ["prod", "--env", "A", "--", "ls"],
+        ["prod", "--env", "=x", "--", "ls"],
+        ["prod", "--tty", "--json", "--", "ls"],
+        ["prod", "--no-such-option", "--", "ls"],
+        ["prod", "--", "x" * 100_000],
+    ],
+)
+def test_wrong_usage_is_said_before_anything_is_done(words: list[str], capsys: Said) -> None:
+    assert run(["connect", "exec", *words]) == 2
+    said = capsys.readouterr()
+    assert said.err or json.loads(said.out)["error"]
+
+
+def test_our_own_failure_is_255_and_has_its_own_code(capsys: Said) -> None:
+    assert run(["connect", "exec", "prod", *AWAY, "--json", "--", "ls", "--json"]) == 255
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "bad-key"
+
+
+def test_options_may_stand_on_both_sides_of_host_and_behind_the_dashes_all_is_the_commands(capsys: Said) -> None:
+    for words in (["--cwd", "/", "prod", *AWAY], [*AWAY, "prod", "--cwd", "/"], ["--host", "prod", *AWAY]):
+        assert run(["connect", "exec", *words, "--", "ls", "--help", "--json"]) == 255
+        said = capsys.readouterr()
+        assert (said.out, said.err.startswith("cmdop: that is not an API key")) == ("", True)
+
+
+def test_the_help_has_examples(capsys: Said) -> None:
+    assert run(["connect", "exec", "--help"]) == 0
+    assert "cmdop connect exec prod-api-1 -- uptime" in capsys.readouterr().out
+
+
+class TestKept:
+    def test_text_is_under_its_name(self) -> None:
+        kept = Kept()
+        kept.write("grün".encode())
+        assert (kept.fields("stdout"), kept.cut) == ({"stdout": "grün"}, False)
+
+    def test_what_is_no_text_is_in_base64(self) -> None:
+        kept = Kept()
+        kept.write(b"\xff\x00")
+        assert kept.fields("stderr") == {"stderr_base64": "/wA="}
+
+    def test_so_much_is_kept_and_no_more_and_no_half_character(self) -> None:
+        kept = Kept()
+        kept.write(b"x" * (JSON_OUTPUT_MAX_BYTES - 1))
+        assert not kept.cut
+        kept.write("ü".encode())
+        kept.write(b"more")
+        assert kept.cut
+        assert kept.fields("stdout")["stdout"] == "x" * (JSON_OUTPUT_MAX_BYTES - 1)
+
+    def test_exactly_so_much_is_not_cut(self) -> None:
+        kept = Kept()
+        kept.write(bytes(JSON_OUTPUT_MAX_BYTES))
+        assert not kept.cut
