@@ -54,7 +54,7 @@ LAYERS["__main__"] = {"cli"}
 
 THIRD_PARTIES = {
     "click": ["cmdop/cli/*.py"],
-    "cryptography": ["cmdop/auth/keys.py", "cmdop/seal/*.py"],
+    "cryptography": ["cmdop/auth/keys.py", "cmdop/seal/*.py", "cmdop/transport/certificate.py"],
     "keyring": ["cmdop/auth/vault.py"],
     "msgspec": ["cmdop/wire/message.py"],
     "noise": ["cmdop/seal/noise.py"],
@@ -85,6 +85,7 @@ FACTORIES = {
     "cmdop/exechost/factory.py",
     "cmdop/agent/account.py",  # whose shell it is
     "cmdop/agent/detached.py",  # how a process outlives others, and becomes another program
+    "cmdop/agent/install/factory.py",  # who keeps programs running
     "cmdop/filelock.py",
 }
 """Where the platform is asked for. An adapter may assert which one it is for, for mypy."""

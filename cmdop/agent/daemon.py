@@ -64,26 +64,57 @@ def stop(home: Home) -> None:
     Ends what a dead agent left, too. Raises AgentNotRunning when there is neither,
     TimedOut when not even SIGKILL ends them.
     """
-    ended = _end(home, LOCK, CONTROL, "stop", (signal.SIGTERM, _KILL))
+    ended = _end(home, LOCK, CONTROL, {"do": "stop"}, (signal.SIGTERM, _KILL))
     # The agent ends its host before itself, unless it had to be killed.
-    if not _end(home, HOST_LOCK, HOST_CONTROL, "stop", (signal.SIGTERM, _KILL)) and not ended:
+    if not _end(home, HOST_LOCK, HOST_CONTROL, {"do": "stop"}, (signal.SIGTERM, _KILL)) and not ended:
         raise AgentNotRunning
 
 
 def restart(home: Home, options: AgentOptions, program: Sequence[str] = PROGRAM) -> dict[str, Any]:
     """Start anew with the flags of the last start; `options` has what those do not tell.
 
-    The sessions go on. One that does not run is just started. Raises as `stop` and
-    `start` do.
+    The sessions go on. One that does not run is just started, and one that has a service
+    manager is started by that. Raises as `stop` and `start` do, TimedOut when it is not.
     """
+    kept, supervised = home.read_json(START_FILE), is_supervised(home)
+    leave(home, again=True)
+    if not supervised:
+        return start(home, options if kept is None else options.with_json(kept), program, renew=True)
+    found = started_by_another(home)
+    if found is None:
+        raise TimedOut(what="the service of the agent", seconds=START_TIMEOUT_SECONDS)
+    return found
+
+
+def leave(home: Home, again: bool = False) -> bool:
+    """End the agent, but not its sessions; whether there was one. `again`: its service manager starts the next.
+
+    Raises TimedOut.
+    """
+    word = {"do": "leave", "again": again}
+    return _end(home, LOCK, CONTROL, word, (_KILL,))  # a SIGTERM would end the sessions
+
+
+def is_supervised(home: Home) -> bool:
+    """Whether an agent runs that a service manager has started."""
     kept = home.read_json(START_FILE)
-    _end(home, LOCK, CONTROL, "leave", (_KILL,))  # a SIGTERM would end the sessions
-    return start(home, options if kept is None else options.with_json(kept), program, renew=True)
+    return LockFile(home, LOCK).holder() is not None and kept is not None and kept.get("supervised") is True
+
+
+def started_by_another(home: Home, timeout_seconds: float = START_TIMEOUT_SECONDS) -> dict[str, Any] | None:
+    """The status of an agent that a service manager starts about now; None when there is none in time.
+
+    It is asked again and again, because it has no way to tell us.
+    """
+    deadline = Deadline(timeout_seconds)
+    while not (_is_settled(answer := _ask(home, CONTROL, {"do": "status"})) or deadline.passed):
+        threading.Event().wait(_ASK_AGAIN_SECONDS)
+    return answer
 
 
 def status(home: Home) -> dict[str, Any]:
     """What the agent says of itself. Raises AgentNotRunning, and AgentDied when it left sessions."""
-    answer = _ask(home, CONTROL, "status")
+    answer = _ask(home, CONTROL, {"do": "status"})
     if answer is not None:
         return answer
     pid = LockFile(home, LOCK).holder()
@@ -98,7 +129,7 @@ def keep_failure(home: Home, error: CmdopError) -> None:
     home.write_json(FAILURE_FILE, error_told(error))
 
 
-def _end(home: Home, lock: str, control: str, request: str, signals: Sequence[int]) -> bool:
+def _end(home: Home, lock: str, control: str, request: dict[str, Any], signals: Sequence[int]) -> bool:
     """Ask who holds a lock to go, and if need be make it; whether there was somebody."""
     pid = LockFile(home, lock).holder()
     if pid is None:
@@ -118,7 +149,7 @@ def _end(home: Home, lock: str, control: str, request: str, signals: Sequence[in
 
 def _not_running(home: Home) -> AgentNotRunning:
     """Which of the two it is: there is nothing, or what a dead agent left."""
-    host = _ask(home, HOST_CONTROL, "status") or {}
+    host = _ask(home, HOST_CONTROL, {"do": "status"}) or {}
     sessions = host.get("sessions")
     if not sessions:
         return AgentNotRunning()
@@ -151,15 +182,20 @@ def _first_status(home: Home, agent: subprocess.Popen[bytes], deadline: Deadline
             agent.wait(_ASK_AGAIN_SECONDS)
             raise _failure(home, agent.returncode)
         answer = status_of(home, agent.pid)
-        if answer is not None and (answer.get("verdict") != STARTING or answer.get("reason") != DIALLING):
+        if answer is not None and _is_settled(answer):
             return answer
         if deadline.passed:
             return answer or {"pid": agent.pid, "verdict": STARTING, "reason": "it does not answer yet"}
 
 
+def _is_settled(answer: dict[str, Any] | None) -> bool:
+    """Whether an agent says more than that it has begun."""
+    return answer is not None and (answer.get("verdict") != STARTING or answer.get("reason") != DIALLING)
+
+
 def status_of(home: Home, pid: int) -> dict[str, Any] | None:
     """What the agent with that pid says of itself, None when it does not answer (yet)."""
-    answer = _ask(home, CONTROL, "status")
+    answer = _ask(home, CONTROL, {"do": "status"})
     return answer if answer is not None and answer.get("pid") == pid else None
 
 
@@ -170,7 +206,7 @@ def _failure(home: Home, returncode: int) -> CmdopError:
     return error_heard(kept)
 
 
-def _ask(home: Home, control: str, what: str) -> dict[str, Any] | None:
+def _ask(home: Home, control: str, request: dict[str, Any]) -> dict[str, Any] | None:
     """The answer of the agent or its host, None when it gives none in time.
 
     The thread `ask->agent` blocks in the connection to it, which a stopped process (SIGSTOP)
@@ -178,7 +214,7 @@ def _ask(home: Home, control: str, what: str) -> dict[str, Any] | None:
     """
     answers: list[dict[str, Any] | None] = []
     thread = threading.Thread(
-        target=lambda: answers.append(ask(home, control, {"do": what}, _ANSWER_TIMEOUT_SECONDS)),
+        target=lambda: answers.append(ask(home, control, request, _ANSWER_TIMEOUT_SECONDS)),
         name="ask->agent",
         daemon=True,
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
+
+LEFT_STATUS: Final = 75
+"""What a supervised agent ends with that is to come again: EX_TEMPFAIL (sysexits.h)."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,8 @@ class AgentOptions:
 
     `environment` is the agent's own, some of which its shells inherit
     (agent/environment.py). It and the API key are never shown or kept. One that
-    `was_online` goes on whatever the relay says, as it does not in its first try.
+    `was_online` goes on whatever the relay says, as it does not in its first try. One that is
+    `supervised` was started by a service manager, which starts the next one, too.
     """
 
     name: str | None = None
@@ -23,6 +27,7 @@ class AgentOptions:
     insecure: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     was_online: bool = False
+    supervised: bool = False
 
     @property
     def flags(self) -> list[str]:
@@ -35,12 +40,19 @@ class AgentOptions:
 
     def to_json(self) -> dict[str, Any]:
         """What `restart` needs, without secrets."""
-        return {"name": self.name, "server": self.server, "shell": self.shell, "insecure": self.insecure}
+        return {
+            "name": self.name,
+            "server": self.server,
+            "shell": self.shell,
+            "insecure": self.insecure,
+            "supervised": self.supervised,
+        }
 
     def with_json(self, kept: dict[str, Any]) -> AgentOptions:
         """These options with what `to_json` gave; a field of another type counts as not given."""
         name, server, shell = (_text(kept.get(flag)) for flag in ("name", "server", "shell"))
-        return replace(self, name=name, server=server, shell=shell, insecure=kept.get("insecure") is True)
+        insecure, supervised = (kept.get(flag) is True for flag in ("insecure", "supervised"))
+        return replace(self, name=name, server=server, shell=shell, insecure=insecure, supervised=supervised)
 
     @property
     def environment_told(self) -> dict[str, str]:

@@ -67,13 +67,14 @@ class AgentProcess:
         self._home, self._options, self._program = home, options, program
         self._onlooker, self._renew = onlooker, renew
         self._stopping = threading.Event()
-        # Guards the four below.
+        # Guards the five below.
         self._lock = threading.Lock()
         self._lease: Lease | None = None
         self._last_word: Said | None = None
         """What the host is to hear last: to stop, or that we leave."""
         self._host_pid: int | None = None
         self._failure: CmdopError | None = None
+        self._comes_again = False
 
     def run(self) -> None:
         """Be the agent until stopped.
@@ -100,9 +101,17 @@ class AgentProcess:
         patience.name, patience.daemon = "stop->host", True
         patience.start()
 
-    def leave(self) -> None:
-        """End `run`; the host keeps the sessions for the next agent."""
+    def leave(self, again: bool = False) -> None:
+        """End `run`; the host keeps the sessions for the next agent. `again`: which is to come at once."""
+        with self._lock:
+            self._comes_again = again
         self._say_last({"do": "leave"})
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether it left for the next one, which whoever started it is to start."""
+        with self._lock:
+            return self._comes_again
 
     def _say_last(self, word: Said) -> None:
         with self._lock:
@@ -201,7 +210,7 @@ class AgentProcess:
             self.stop("cmdop agent stop")
             return {"stopping": True}
         if what == "leave":
-            self.leave()
+            self.leave(request.get("again") is True)
             return {"leaving": True}
         return {"error": "unknown request"}
 

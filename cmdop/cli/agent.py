@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmdop.cli.agent_install import install, uninstall
 from cmdop.cli.agent_password import password
 from cmdop.cli.options import api_key_option, home, json_option, server_option
 from cmdop.cli.output import print_json, printable
@@ -26,18 +27,21 @@ def agent() -> None:
 
 
 agent.add_command(password)
+agent.add_command(install)
+agent.add_command(uninstall)
 
 
 @agent.command()
 @click.option("--foreground", is_flag=True, help="Stay here instead of going into the background.")
 @click.option("--detached", is_flag=True, hidden=True, help="The key comes on stdin; say failures to who started us.")
 @click.option("--renew", is_flag=True, hidden=True, help="A session host that is there becomes this program.")
+@click.option("--supervised", is_flag=True, hidden=True, help="A service manager starts the next one (--foreground).")
 @click.option("--name", metavar="NAME", help="The machine's friendly name (default: its hostname).")
 @server_option
 @api_key_option
 @click.option("--shell", metavar="CMD", help="What to run in sessions (default: your login shell).")
 @click.option("--insecure", is_flag=True, help="Allow plain text (ws://) over a network.")
-def start(foreground: bool, detached: bool, renew: bool, **flags: Any) -> None:
+def start(foreground: bool, detached: bool, renew: bool, **flags: Any) -> int:
     """Start the agent; with --api-key the first time, to enrol this machine.
 
     Sessions that an agent left when it died are taken up again.
@@ -46,11 +50,11 @@ def start(foreground: bool, detached: bool, renew: bool, **flags: Any) -> None:
 
     options = AgentOptions(**flags, environment=dict(os.environ))
     if foreground:
-        _run_here(options, detached, renew)
-        return
+        return _run_here(options, detached, renew)
     from cmdop.agent import daemon
 
     _tell_started(daemon.start(home(), options))
+    return 0
 
 
 @agent.command()
@@ -111,9 +115,10 @@ def logs(follow: bool, lines: int) -> None:
         tail.close()
 
 
-def _run_here(options: AgentOptions, detached: bool, renew: bool) -> None:
-    """Be the agent until SIGTERM, SIGINT or SIGHUP, or `cmdop agent stop`."""
+def _run_here(options: AgentOptions, detached: bool, renew: bool) -> int:
+    """Be the agent until SIGTERM, SIGINT or SIGHUP, or `cmdop agent stop`; the exit status."""
     from cmdop.agent import daemon
+    from cmdop.agent.options import LEFT_STATUS
     from cmdop.agent.process import AgentProcess
     from cmdop.cli.runtime import log_deaths_of_threads, stop_on_signals
     from cmdop.errors import CmdopError
@@ -132,6 +137,7 @@ def _run_here(options: AgentOptions, detached: bool, renew: bool) -> None:
         if detached:
             daemon.keep_failure(where, error)
         raise
+    return LEFT_STATUS if options.supervised and process.comes_again else 0
 
 
 def _log(detached: bool) -> None:

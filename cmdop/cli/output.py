@@ -16,7 +16,8 @@ def print_json(document: Any) -> None:
     """One JSON document on stdout, in characters that its encoding has."""
     text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
     # JSON escapes C0 by itself, and not what else a terminal acts on (DEL, C1, U+202E).
-    text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -37,6 +38,11 @@ def print_table(
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         for line in lines:
             click.echo(_encodable(printable(line)))
+
+
+def print_line(text: str) -> None:
+    """One line of a result, as stdout can have it."""
+    click.echo(_encodable(printable(text)))
 
 
 def report_error(error: CmdopError, as_json: bool = False) -> None:
