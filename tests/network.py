@@ -74,10 +74,15 @@ class RunningAgent:
     """An agent on a thread of its own."""
 
     def __init__(
-        self, home: Home, key: ApiKey | None = None, server: str | None = SERVER, machine: Machine | None = None
+        self,
+        home: Home,
+        key: ApiKey | None = None,
+        server: str | None = SERVER,
+        machine: Machine | None = None,
+        name: str = "prod",
     ) -> None:
         text = key.text if key else None
-        options = AgentOptions("prod", server, text, "/bin/sh", environment={"PATH": "/usr/bin:/bin"})
+        options = AgentOptions(name, server, text, "/bin/sh", environment={"PATH": "/usr/bin:/bin"})
         self.service = AgentService(home, options, machine)
         self._errors: list[CmdopError] = []
         self._online = 0

@@ -108,14 +108,23 @@ def _translated() -> Iterator[None]:
         raise KeyringUnusable(reason=str(error) or type(error).__name__) from error
 
 
-def _keyring_works() -> bool:
-    """Whether this machine has a keyring that can keep something."""
+def keyring_backend() -> str | None:
+    """What this machine's keyring calls itself; None where there is none that can keep something.
+
+    Raises KeyringUnusable.
+    """
     with _translated():
         import keyring
         from keyring.backends import fail, null
 
         backend = keyring.get_keyring()
-        return not isinstance(backend, fail.Keyring | null.Keyring) and backend.priority > 0
+        works = not isinstance(backend, fail.Keyring | null.Keyring) and backend.priority > 0
+        return str(backend.name) if works else None
+
+
+def _keyring_works() -> bool:
+    """Whether this machine has a keyring that can keep something."""
+    return keyring_backend() is not None
 
 
 def _set(account: str, secret: str) -> None:

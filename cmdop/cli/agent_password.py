@@ -14,7 +14,11 @@ from cmdop.errors import InputMissing, UsageError
 
 @click.group()
 def password() -> None:
-    """Ask clients for a password of this machine's own, beside their key."""
+    """Ask clients for a password of this machine's own, beside their key.
+
+    \b
+      cmdop agent password set
+    """
 
 
 @password.command("set")
@@ -42,7 +46,11 @@ def set_machine_password(as_json: bool) -> None:
 @password.command("clear")
 @json_option
 def clear_machine_password(as_json: bool) -> None:
-    """Ask for no password any more."""
+    """Ask for no password any more.
+
+    \b
+      cmdop agent password clear
+    """
     from cmdop.auth.machine_password import clear_password
 
     had = clear_password(home())
@@ -55,7 +63,11 @@ def clear_machine_password(as_json: bool) -> None:
 @password.command("status")
 @json_option
 def show_status(as_json: bool) -> None:
-    """Say whether this machine has a password, and since when."""
+    """Say whether this machine has a password, and since when.
+
+    \b
+      cmdop agent password status
+    """
     from cmdop.auth.machine_password import load_password
     from cmdop.cli.times import rfc3339
 

@@ -23,7 +23,12 @@ _workspace = click.option("--workspace", metavar="NAME", help="Another workspace
 
 @click.group()
 def key() -> None:
-    """Keep, show or forget the workspace's API key; an admin makes and revokes others'."""
+    """Keep, show or forget the workspace's API key; an admin makes and revokes others'.
+
+    \b
+      cmdop connect key set - < key
+      cmdop connect key create --label anna --role operator > anna.key
+    """
 
 
 key.add_command(create_key)
@@ -38,7 +43,11 @@ key.add_command(revoke_key)
 @json_option
 @click.pass_obj
 def set_key(given: Given, text: str, server: str | None, workspace: str | None, as_json: bool) -> None:
-    """Keep KEY for this workspace; `-` reads it from standard input."""
+    """Keep KEY for this workspace; `-` reads it from standard input.
+
+    \b
+      cmdop connect key set - < key
+    """
     chosen = parse_key(sys.stdin.readline() if text == "-" else text)
     known = load_workspaces(home())
     name = checked_name(workspace or given.workspace or known.active)
@@ -55,7 +64,11 @@ def set_key(given: Given, text: str, server: str | None, workspace: str | None, 
 @json_option
 @click.pass_obj
 def get_key(given: Given, workspace: str | None, as_json: bool) -> None:
-    """Print the key that is used here, whole, for another machine or program."""
+    """Print the key that is used here, whole, for another machine or program.
+
+    \b
+      cmdop connect key get > key
+    """
     found = find_credential(home(), replace(given, workspace=workspace or given.workspace))
     if as_json:
         print_json(_fields(found.workspace, found.server, found.key.role.value, found.key.text))
@@ -68,7 +81,11 @@ def get_key(given: Given, workspace: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def clear_key(given: Given, workspace: str | None, as_json: bool) -> None:
-    """Forget the key that is kept for this workspace."""
+    """Forget the key that is kept for this workspace.
+
+    \b
+      cmdop connect key clear --workspace home
+    """
     known = load_workspaces(home())
     name = workspace or given.workspace or known.active
     gone = forget_key(home(), name)

@@ -51,7 +51,11 @@ def create_key(flags: Flags, label: str, role: str) -> None:
 @click.command("list")
 @takes_flags
 def list_keys(flags: Flags) -> None:
-    """List the workspace's keys, masked. Needs an admin's key."""
+    """List the workspace's keys, masked. Needs an admin's key.
+
+    \b
+      cmdop connect key list
+    """
     from cmdop.client import key_admin
 
     with _admin(flags, "listing keys") as admin:
@@ -70,6 +74,9 @@ def revoke_key(flags: Flags, key_id: str, last_admin: bool) -> None:
 
     KEY_ID may be as the list shows it, or its beginning. Machines that were enrolled
     with the key stay: cmdop relay machine remove cuts them.
+
+    \b
+      cmdop connect key revoke 8f23a4b0
     """
     from cmdop.client import key_admin
 

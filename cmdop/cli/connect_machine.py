@@ -23,7 +23,12 @@ from cmdop.limits import UUID_PREFIX_MIN_CHARS
 
 @click.group()
 def machine() -> None:
-    """The machines whose keys are known here: each is kept when it is first seen."""
+    """The machines whose keys are known here: each is kept when it is first seen.
+
+    \b
+      cmdop connect machine list
+      cmdop connect machine accept prod-api-1
+    """
 
 
 @machine.command("accept")
@@ -58,7 +63,11 @@ def accept(flags: Flags, host: str, fingerprint: str | None) -> None:
 @machine.command("list")
 @json_option
 def list_machines(as_json: bool) -> None:
-    """List the machines that are known here, of all workspaces."""
+    """List the machines that are known here, of all workspaces.
+
+    \b
+      cmdop connect machine list
+    """
     known = all_known(home())
     if as_json:
         print_json([_fields(one) for one in known])
@@ -74,7 +83,11 @@ def list_machines(as_json: bool) -> None:
 @click.option("--workspace", metavar="NAME", help="Only a machine of this workspace.")
 @json_option
 def forget_machine(host: str, workspace: str | None, as_json: bool) -> None:
-    """Forget the key of HOST: a name, an id or its beginning. It is new here when it is seen again."""
+    """Forget the key of HOST: a name, an id or its beginning. It is new here when it is seen again.
+
+    \b
+      cmdop connect machine forget prod-api-1
+    """
     found = _known(host, workspace)
     forget(home(), found)
     if as_json:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def password() -> None:
-    """The machine passwords that this client remembers."""
+    """The machine passwords that this client remembers.
+
+    \b
+      cmdop connect password set prod-api-1
+    """
 
 
 @password.command("set")
@@ -49,7 +53,11 @@ def keep_password(flags: Flags, host: str) -> None:
 @click.argument("host")
 @json_option
 def forget_password(host: str, as_json: bool) -> None:
-    """Forget the password of HOST: a machine's name or id, or the beginning of one."""
+    """Forget the password of HOST: a machine's name or id, or the beginning of one.
+
+    \b
+      cmdop connect password clear prod-api-1
+    """
     from cmdop.auth.kept_passwords import KeptPasswords
     from cmdop.client.resolver import one
 
@@ -65,7 +73,11 @@ def forget_password(host: str, as_json: bool) -> None:
 @password.command("list")
 @json_option
 def list_passwords(as_json: bool) -> None:
-    """List the machines whose password is remembered; no password is shown."""
+    """List the machines whose password is remembered; no password is shown.
+
+    \b
+      cmdop connect password list
+    """
     from cmdop.auth.kept_passwords import KeptPasswords
 
     rows = KeptPasswords(home()).all()

@@ -20,13 +20,22 @@ from cmdop.transport.address import parse_server
 
 @click.group()
 def workspace() -> None:
-    """The workspaces that this client knows: each has a relay, and a key."""
+    """The workspaces that this client knows: each has a relay, and a key.
+
+    \b
+      cmdop connect workspace list
+      cmdop connect workspace use home
+    """
 
 
 @workspace.command("list")
 @json_option
 def list_workspaces(as_json: bool) -> None:
-    """List the workspaces, with their relays and keys; keys are masked."""
+    """List the workspaces, with their relays and keys; keys are masked.
+
+    \b
+      cmdop connect workspace list
+    """
     known, places = load_workspaces(home()), kept_places(home())
     rows = []
     for name in sorted({*known.servers, *places}):
@@ -53,7 +62,11 @@ def list_workspaces(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def use_workspace(name: str, as_json: bool) -> None:
-    """Make NAME the active workspace: the one that is meant where none is named."""
+    """Make NAME the active workspace: the one that is meant where none is named.
+
+    \b
+      cmdop connect workspace use home
+    """
     with changing_workspaces(home()) as file:
         file.known = file.known.with_active(name)
         server = file.known.servers[name]
@@ -73,6 +86,9 @@ def add_workspace(given: Given, name: str, server: str | None, api_key: str | No
     """Add the workspace NAME without asking its relay; `cmdop login` asks it.
 
     Without a key it has none yet. The first workspace becomes the active one.
+
+    \b
+      cmdop connect workspace add home --server wss://relay.example.org
     """
     server, api_key = server or given.server, api_key or given.api_key
     if not server:
@@ -95,7 +111,11 @@ def add_workspace(given: Given, name: str, server: str | None, api_key: str | No
 @click.argument("name")
 @json_option
 def remove_workspace(name: str, as_json: bool) -> None:
-    """Forget the workspace NAME and its key. Nothing changes at its relay."""
+    """Forget the workspace NAME and its key. Nothing changes at its relay.
+
+    \b
+      cmdop connect workspace remove home
+    """
     known, has_key = load_workspaces(home()), name in kept_places(home())
     if not has_key:
         known.without(name)  # raises, if there is none

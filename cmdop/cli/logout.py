@@ -19,6 +19,10 @@ def logout(workspace: str | None, as_json: bool) -> None:
     """Forget the key of the active workspace; the workspace and its relay stay known.
 
     The key itself stays valid: cmdop relay key revoke ends that.
+
+    \b
+      cmdop logout
+      cmdop logout --workspace home
     """
     known = load_workspaces(home())
     name = workspace or known.active

@@ -28,7 +28,12 @@ from cmdop.store.sqlite import SqliteStore
 
 @click.group()
 def relay() -> None:
-    """Run and administer a relay."""
+    """Run and administer a relay.
+
+    \b
+      cmdop relay workspace create home > admin.key
+      cmdop relay serve --listen 127.0.0.1:7420
+    """
 
 
 relay.add_command(serve)
@@ -39,7 +44,11 @@ relay.add_command(serve)
 
 @relay.group("workspace")
 def workspaces() -> None:
-    """Workspaces: each has its own keys and machines."""
+    """Workspaces: each has its own keys and machines.
+
+    \b
+      cmdop relay workspace create home > admin.key
+    """
 
 
 @workspaces.command("create")
@@ -51,7 +60,7 @@ def create_workspace(name: str, label: str, db: Path, as_json: bool) -> None:
     """Create a workspace and print its first admin key, once.
 
     \b
-    Example: cmdop relay workspace create home > admin.key
+      cmdop relay workspace create home > admin.key
     """
     with closing(SqliteStore(db)) as store:
         key = admin.create_workspace(store, name, label, time.time())
@@ -62,7 +71,11 @@ def create_workspace(name: str, label: str, db: Path, as_json: bool) -> None:
 @db_option
 @json_option
 def list_workspaces(db: Path, as_json: bool) -> None:
-    """List the workspaces."""
+    """List the workspaces.
+
+    \b
+      cmdop relay workspace list
+    """
     with closing(SqliteStore(db, create=False)) as store:
         rows = [
             {
@@ -81,7 +94,11 @@ def list_workspaces(db: Path, as_json: bool) -> None:
 
 @relay.group("key")
 def keys() -> None:
-    """API keys. The relay never sees the half that opens sessions."""
+    """API keys. The relay never sees the half that opens sessions.
+
+    \b
+      cmdop relay key list
+    """
 
 
 @keys.command("create")
@@ -99,7 +116,7 @@ def create_key(workspace_name: str, label: str, role: str, api_key: str | None, 
     later cuts none of them (cmdop relay machine remove does).
 
     \b
-    Example: CMDOP_API_KEY=ck_... cmdop relay key create --workspace home --label anna --role operator
+      CMDOP_API_KEY=ck_... cmdop relay key create --workspace home --label anna --role operator
     """
     if not api_key:
         raise AdminKeyMissing(workspace=workspace_name)
@@ -113,7 +130,11 @@ def create_key(workspace_name: str, label: str, role: str, api_key: str | None, 
 @db_option
 @json_option
 def list_keys(workspace_name: str | None, db: Path, as_json: bool) -> None:
-    """List the keys, masked."""
+    """List the keys, masked.
+
+    \b
+      cmdop relay key list --workspace home
+    """
     with closing(SqliteStore(db, create=False)) as store:
         rows = [_key_row(record) for record in store.keys(workspace_name)]
     print_rows(rows, as_json)
@@ -128,6 +149,9 @@ def revoke_key(key_id: str, db: Path, as_json: bool) -> None:
 
     KEY_ID may be as the list shows it, or its beginning. Machines that were enrolled
     with the key stay: cmdop relay machine remove cuts them.
+
+    \b
+      cmdop relay key revoke 8f23a4b0
     """
     from cmdop.relay.control import tell_key_revoked
 
@@ -142,7 +166,11 @@ def revoke_key(key_id: str, db: Path, as_json: bool) -> None:
 
 @relay.group("machine")
 def machines() -> None:
-    """Enrolled machines."""
+    """Enrolled machines.
+
+    \b
+      cmdop relay machine list
+    """
 
 
 @machines.command("list")
@@ -150,7 +178,11 @@ def machines() -> None:
 @db_option
 @json_option
 def list_machines(workspace_name: str | None, db: Path, as_json: bool) -> None:
-    """List the enrolled machines."""
+    """List the enrolled machines.
+
+    \b
+      cmdop relay machine list --workspace home
+    """
     from cmdop.relay.control import ask_online
 
     with closing(SqliteStore(db, create=False)) as store:
@@ -172,6 +204,9 @@ def remove_machine(machine_id: str, db: Path, as_json: bool) -> None:
 
     MACHINE_ID may be the beginning of one. The machine comes back only when it is
     enrolled anew, with a key.
+
+    \b
+      cmdop relay machine remove 8f23a4b0
     """
     from cmdop.relay.control import tell_machine_removed
 

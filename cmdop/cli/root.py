@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,9 @@ from cmdop.cli.debug import note
 from cmdop.cli.output import report_error
 from cmdop.errors import CmdopError, OutputLost, UsageError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 VERBS = {
     "connect": ("cmdop.cli.connect", "A shell on one of your machines."),
     "session": ("cmdop.cli.session", "Sessions on your machines, without attaching."),
@@ -22,11 +25,15 @@ VERBS = {
     "logout": ("cmdop.cli.logout", "Forget a workspace's key."),
     "agent": ("cmdop.cli.agent", "Make this machine reachable."),
     "relay": ("cmdop.cli.relay", "Run and administer a relay."),
+    "doctor": ("cmdop.cli.doctor", "What works here, what does not, and what to do."),
     "demo": ("cmdop.cli.demo", "Relay, agent and shell on this machine, to try it."),
+    "completion": ("cmdop.cli.completion", "Let a shell complete cmdop's command lines."),
 }
 """Every verb: the module that has a click command of the same name, and its help line."""
 INTERNAL = {"session-host": ("cmdop.cli.session_host", "session_host")}
 """What cmdop starts itself: module and command. Nobody is told of these."""
+COMPLETION_VARIABLE = "_CMDOP_COMPLETE"
+"""Set by the scripts of `cmdop completion`, which want to know what a word could become."""
 
 
 class Verbs(click.Group):
@@ -43,6 +50,14 @@ class Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The verbs without importing them, as click's own would, and the options."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [(name, about) for name, (_, about) in VERBS.items() if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=about) for name, about in verbs), *options]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in VERBS.items()])
@@ -51,7 +66,12 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="cmdop %(version)s")
 def cmdop() -> None:
-    """A shell on any of your machines: no SSH key, no open port, no IP."""
+    """A shell on any of your machines: no SSH key, no open port, no IP.
+
+    \b
+      cmdop demo
+      cmdop connect prod-api-1
+    """
 
 
 def run(argv: list[str]) -> int:
@@ -66,6 +86,10 @@ def run(argv: list[str]) -> int:
 
 
 def _status(argv: list[str]) -> int:
+    if COMPLETION_VARIABLE in os.environ:
+        from cmdop.cli.completion import answer
+
+        return answer(os.environ[COMPLETION_VARIABLE])
     # Not click's own `main`: that one exits by itself when a pipe breaks.
     with cmdop.make_context("cmdop", list(argv)) as context:
         result = cmdop.invoke(context)
@@ -92,7 +116,7 @@ def _report(error: BaseException, as_json: bool) -> int:
     ours = _as_ours(error)
     note(error)
     with contextlib.suppress(OSError, ValueError):  # there may be nobody to tell
-        if isinstance(error, click.ClickException) and not as_json:
+        if isinstance(error, click.ClickException) and not (as_json or _unknown_verb(error)):
             error.show()
         else:
             report_error(ours, as_json)
@@ -103,10 +127,25 @@ def _as_ours(error: BaseException) -> CmdopError:
     if isinstance(error, CmdopError):
         return error
     if isinstance(error, click.ClickException):
-        return UsageError(reason=error.format_message())
+        return UsageError(reason=_unknown_verb(error) or error.format_message())
     if isinstance(error, OSError) and not _flushes(sys.stdout):
         return OutputLost(reason=(error.strerror or str(error)).lower())
     return CmdopError(reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def _unknown_verb(error: click.ClickException) -> str:
+    """The sentence for a verb that a group does not have, with the one that it looks like.
+
+    Empty for other errors, and before click 8.4, which has a class for this one.
+    """
+    word = getattr(error, "command_name", None)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if word is None or context is None or not isinstance(context.command, click.Group):
+        return ""
+    from difflib import get_close_matches
+
+    like = get_close_matches(word, context.command.list_commands(context), n=1)
+    return f'no such command "{word}"' + (f"; did you mean {like[0]}?" if like else "")
 
 
 def _flushes(stream: IO[str] | None) -> bool:

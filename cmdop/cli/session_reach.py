@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cmdop.api.machine import Machine
-from cmdop.auth.credentials import Credential, find_credential
-from cmdop.auth.device import device_key
-from cmdop.cli.machine_keys import ToldMachines, known_machines, tell
-from cmdop.cli.options import home
-from cmdop.cli.passwords import ToldUser, passwords_for
+from cmdop.cli.access import access
 from cmdop.cli.progress import say
 from cmdop.cli.session_flags import Flags
-from cmdop.client.reach import Access, Reach
+from cmdop.client.reach import Reach
 from cmdop.client.resolver import Resolved, display_name, resolve
 from cmdop.client.survey import Located, Silent
 from cmdop.errors import CmdopError
@@ -25,11 +21,8 @@ class Reached:
 
     def __init__(self, flags: Flags) -> None:
         self._flags = flags
-        self.credential: Credential = find_credential(home(), flags.given)
-        device = device_key(home())
-        known = ToldMachines(known_machines(home(), self.credential, flags.machine_keys))
-        passwords = passwords_for(home(), flags.password, ToldUser(tell))
-        self._reach = Reach(Access(self.credential, device, known, passwords, flags.insecure))
+        self._reach = Reach(access(flags.given, flags.machine_keys, flags.password, flags.insecure))
+        self.credential = self._reach.access.credential
         self.workspace, self.surveyor = self._reach.workspace, self._reach.surveyor
 
     def close(self) -> None:

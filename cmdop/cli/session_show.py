@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
+from cmdop.api.records import Client, ReadOutput, Session
 from cmdop.cli.output import print_table
 from cmdop.cli.times import rfc3339
 from cmdop.client.resolver import age_text, display_name
-from cmdop.client.survey import Found
-from cmdop.wire.call_messages import ClientRecord, Output, SessionRecord
+from cmdop.wire.relay_messages import MachineRecord
 
 ID_SHOWN_CHARS: Final = 8
 _HEADER: Final = ("ID", "MACHINE", "NAME", "OPERATOR", "CLIENTS", "COMMAND", "IDLE", "LEFT")
@@ -16,70 +17,67 @@ _COMMAND_SHOWN_CHARS: Final = 40
 _UTF8_MAX_BYTES: Final = 4
 
 
-def print_sessions(sessions: list[Found], now: float) -> None:
-    """A row for each session, and under it a line for each client. `now` is Unix time."""
-    below = [[_client_line(client, now) for client in found.record.clients] for found in sessions]
-    print_table(_HEADER, [_row(found) for found in sessions], below)
+def print_sessions(sessions: list[tuple[MachineRecord, Session]], now: datetime) -> None:
+    """A row for each session, and under it a line for each client."""
+    below = [[_client_line(client, now) for client in session.clients] for _, session in sessions]
+    print_table(_HEADER, [_row(machine, session) for machine, session in sessions], below)
 
 
-def _row(found: Found) -> tuple[str, ...]:
-    record = found.record
-    command = record.command
+def _row(machine: MachineRecord, session: Session) -> tuple[str, ...]:
+    command = session.command
     if len(command) > _COMMAND_SHOWN_CHARS:
         command = command[: _COMMAND_SHOWN_CHARS - 1] + "…"
-    left = record.grace_seconds_left
+    left = session.grace_seconds_left
     return (
-        record.session_id[:ID_SHOWN_CHARS],
-        display_name(found.machine),
-        record.name or "-",
-        record.operator,
-        str(len(record.clients)),
+        session.session_id[:ID_SHOWN_CHARS],
+        display_name(machine),
+        session.name or "-",
+        session.operator,
+        str(len(session.clients)),
         command or "-",
-        age_text(record.idle_seconds),
+        age_text(session.idle_seconds),
         "-" if left is None else age_text(left),
     )
 
 
-def _client_line(client: ClientRecord, now: float) -> str:
+def _client_line(client: Client, now: datetime) -> str:
     size = f"{client.rows} rows, {client.cols} cols"
-    return f"  {client.operator} ({client.role}), {size}, for {age_text(now - client.since)}"
+    return f"  {client.operator} ({client.role}), {size}, for {age_text((now - client.since).total_seconds())}"
 
 
-def session_document(machine_id: str, record: SessionRecord) -> dict[str, Any]:
+def session_document(machine_id: str, session: Session) -> dict[str, Any]:
     """A session as `session list --json` has it. Keys are only ever added."""
     return {
-        "session_id": record.session_id,
+        "session_id": session.session_id,
         "machine_id": machine_id,
-        "name": record.name,
-        "operator": record.operator,
-        "created": rfc3339(record.created),
-        "clients": [_client_document(client) for client in record.clients],
-        "command": record.command,
-        "idle_seconds": round(record.idle_seconds, 3),
-        "grace_seconds_left": None if record.grace_seconds_left is None else round(record.grace_seconds_left, 3),
+        "name": session.name,
+        "operator": session.operator,
+        "created": rfc3339(session.created.timestamp()),
+        "clients": [_client_document(client) for client in session.clients],
+        "command": session.command,
+        "idle_seconds": round(session.idle_seconds, 3),
+        "grace_seconds_left": None if session.grace_seconds_left is None else round(session.grace_seconds_left, 3),
     }
 
 
-def _client_document(client: ClientRecord) -> dict[str, Any]:
+def _client_document(client: Client) -> dict[str, Any]:
     return {
         "client_id": client.client_id,
         "operator": client.operator,
         "role": client.role,
         "winsize": {"rows": client.rows, "cols": client.cols},
-        "since": rfc3339(client.since),
+        "since": rfc3339(client.since.timestamp()),
     }
 
 
-def output_document(pieces: list[Output]) -> dict[str, Any]:
+def output_document(output: ReadOutput) -> dict[str, Any]:
     """What was read, for programs: `data`, or `data_base64` when it is not UTF-8.
 
     A character that is not whole yet at the end is left for the next time: `next_offset`
     is before it. `truncated` says that something behind the wanted offset is gone.
     """
-    data = b"".join(piece.data for piece in pieces)
-    last = pieces[-1]
-    next_offset = last.offset + len(last.data)
-    document = {"offset": pieces[0].offset, "truncated": any(piece.truncated for piece in pieces)}
+    data, next_offset = output.data, output.next_offset
+    document = {"offset": output.offset, "truncated": output.truncated}
     unfinished = unfinished_bytes(data)
     try:
         text = data[: len(data) - unfinished].decode("utf-8")

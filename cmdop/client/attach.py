@@ -24,7 +24,8 @@ from cmdop.client.answers import Answers
 from cmdop.client.connect import Joined, Place
 from cmdop.client.events import Event, GracePassed, LinkDown, Resumed
 from cmdop.client.keys import KeyMachine
-from cmdop.client.outcome import Detached, Failed, Killed, Outcome
+from cmdop.client.link import bury
+from cmdop.client.outcome import Detached, Failed, Killed, Outcome, SessionEnded
 from cmdop.client.poll import wait_for
 from cmdop.client.redial import Redial
 from cmdop.client.show import Show
@@ -205,6 +206,8 @@ class Attach:
             with contextlib.suppress(ConnectionClosed):
                 joined.stream.send_control(Detach())
         joined.stream.connection.close("detached")
+        if isinstance(outcome, SessionEnded):  # `relay->stdout` has taken its last
+            bury(joined.stream.connection)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -278,6 +278,15 @@ def connect_relay(to: Dialling, want_machines: bool) -> RelayLink:
     except CmdopError:
         connection.close()
         raise
+
+
+def bury(connection: Connection) -> None:
+    """Close a connection, which may take a moment if much was under way, and read it to its
+    end, which gives its descriptor back. By the thread that receives, or when there is none."""
+    connection.close()
+    with suppress(CmdopError):
+        while True:
+            connection.receive()
 
 
 def closed_error(message: Closed, host: str, stream: int) -> CmdopError:

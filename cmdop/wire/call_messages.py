@@ -170,6 +170,7 @@ CALL_MESSAGES: MessageCodec[Message] = MessageCodec(
     Done,
 )
 
+
 def with_token(call: Message, session_token: str) -> Message:
     """The same call with this token; one that carries none as it is."""
     return replaced(call, session_token=session_token) if "session_token" in call.__struct_fields__ else call

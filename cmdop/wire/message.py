@@ -16,6 +16,7 @@ from cmdop.limits import (
     CALL_DATA_MAX_BYTES,
     CLIENTS_PER_SESSION_MAX,
     COMMAND_WORDS_MAX,
+    COUNT_MAX,
     IDLE_MAX_SECONDS,
     NAME_MAX_CHARS,
     TEXT_MAX_CHARS,
@@ -31,7 +32,7 @@ SessionId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}\\Z")]
 KeyId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}\\Z")]
 Command = Annotated[tuple[Text, ...], msgspec.Meta(max_length=COMMAND_WORDS_MAX)]
 Cells = Annotated[int, msgspec.Meta(ge=1, le=WINSIZE_MAX)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 Data = Annotated[bytes, msgspec.Meta(max_length=CALL_DATA_MAX_BYTES)]
 Words = Annotated[tuple[Data, ...], msgspec.Meta(max_length=COMMAND_WORDS_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]

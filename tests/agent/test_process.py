@@ -214,7 +214,9 @@ def test_the_status_is_the_hosts_but_for_the_pid(home: Home, host: FakeHost) -> 
     lease, _ = host.agent()
     found = ask(home, CONTROL, {"do": "status"}) or {}
     assert (found["pid"], found["host_pid"], found["verdict"]) == (os.getpid(), 4711, "ONLINE")
-    assert {"machine_id", "name", "fingerprint", "relay", "workspace", "sessions", "reason", "uptime_seconds"} <= set(found)
+    assert {"machine_id", "name", "fingerprint", "relay", "workspace", "sessions", "reason", "uptime_seconds"} <= set(
+        found
+    )
     assert ask(home, CONTROL, {"do": "dance"}) == {"error": "unknown request"}
     assert ask(home, CONTROL, {"do": "stop"}) == {"stopping": True}
     lease.receive()

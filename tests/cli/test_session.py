@@ -49,7 +49,7 @@ Bytes = pytest.CaptureFixture[bytes]
 A, B = "abcd1234abcd1234", "ffff1234abcd1234"
 PROD, VPS = machine(1, A), machine(2, B)
 IDLE, OFF = machine(3), machine(4, "0123456789abcdef", online=False)
-SINCE = time.time() - 200.0
+SINCE = time.time() - 3.5 * 86_400
 CLIENT = ClientRecord("00112233445566ff", "bob", "observer", 50, 132, SINCE)
 RECORDS = {
     PROD.machine_id: SessionRecord(
@@ -206,7 +206,7 @@ def test_list_shows_the_sessions_of_all_machines_and_their_clients(far: Played, 
     assert said.out.splitlines() == [
         "ID        MACHINE  NAME   OPERATOR  CLIENTS  COMMAND        IDLE  LEFT",
         "abcd1234  name-1   build  anna      1        vim notes.txt  1m    -",
-        "  bob (observer), 50 rows, 132 cols, for 3m",
+        "  bob (observer), 50 rows, 132 cols, for 3d",
         "ffff1234  name-2   -      bob       0        -bash          0s    12s",
     ]
     assert {where for where, _ in far.calls} == {PROD.machine_id, VPS.machine_id}

@@ -1,0 +1,193 @@
+"""The way to a relay, one step at a time: to say which of them it is that does not work.
+
+`dial` goes the same way in one go. Each step here begins anew and leaves nothing open.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import email.utils
+import http.client
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from cmdop.errors import CmdopError, RelayUnreachable, RelayUntrusted
+from cmdop.limits import SUBPROTOCOL
+from cmdop.transport.address import ENDPOINT_PATH, ServerAddress
+
+_BODY_MAX_BYTES: Final = 500
+_REFUSED_STATUSES: Final = (401, 403, 429)
+
+
+@dataclass(frozen=True)
+class TlsAbout:
+    """What a TLS handshake came to. `expires` is Unix time in seconds."""
+
+    version: str
+    issuer: str
+    expires: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the other end answered to the upgrade. `date` is its clock, Unix time in seconds."""
+
+    status: int
+    upgraded: bool
+    """Whether it speaks our protocol."""
+    refusal: str
+    """A relay's reason for letting nobody in; empty where it did, or where it is no relay."""
+    date: float | None
+    seconds: float
+    """How long it took, from the first byte of the request on."""
+
+
+def look_up(server: ServerAddress) -> list[str]:
+    """The host's addresses, in the order in which they are tried. Raises RelayUnreachable.
+
+    Blocks as long as the system's resolver does.
+    """
+    with _translated(server):
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def reach(server: ServerAddress, timeout_seconds: float) -> float:
+    """How many seconds it took to connect over TCP. Raises RelayUnreachable."""
+    with _translated(server, timeout_seconds):
+        before = time.monotonic()
+        _connect(server, timeout_seconds).close()
+        return time.monotonic() - before
+
+
+def shake_hands(server: ServerAddress, timeout_seconds: float) -> TlsAbout:
+    """What TLS with the relay is like.
+
+    Raises RelayUntrusted, with who issued the certificate, or RelayUnreachable.
+    """
+    with _translated(server, timeout_seconds):
+        try:
+            with _secured(server, ssl.create_default_context(), timeout_seconds) as tls:
+                about = tls.getpeercert() or {}
+                expires = ssl.cert_time_to_seconds(str(about["notAfter"]))
+                return TlsAbout(tls.version() or "TLS", _issuer(tls), expires)
+        except ssl.SSLCertVerificationError as error:
+            reason = f"{_reason(error, timeout_seconds)}; it is issued by {_unverified(server, timeout_seconds)}"
+            raise RelayUntrusted(server=server.url, reason=reason) from error
+
+
+def ask_upgrade(server: ServerAddress, credential: str, timeout_seconds: float) -> Answer:
+    """What the relay answers to who asks for a WebSocket (RFC 6455 §4.1) with a credential, or with none.
+
+    Raises RelayUnreachable or RelayUntrusted.
+    """
+    with _translated(server, timeout_seconds):
+        if server.secure:
+            sock: socket.socket = _secured(server, ssl.create_default_context(), timeout_seconds)
+        else:
+            sock = _connect(server, timeout_seconds)
+        with sock:
+            return _answer(server, sock, credential)
+
+
+def _answer(server: ServerAddress, sock: socket.socket, credential: str) -> Answer:
+    connection = http.client.HTTPConnection(server.host, server.port)
+    connection.sock = sock
+    before = time.monotonic()
+    connection.request("GET", ENDPOINT_PATH, headers=_headers(credential))
+    response = connection.getresponse()
+    seconds = time.monotonic() - before
+    body = response.read(_BODY_MAX_BYTES).decode("utf-8", "replace")
+    upgraded = response.status == 101 and response.getheader("Sec-WebSocket-Protocol") == SUBPROTOCOL
+    refusal = _refusal(body) if response.status in _REFUSED_STATUSES else ""
+    return Answer(response.status, upgraded, refusal, _date(response.getheader("Date")), seconds)
+
+
+def _headers(credential: str) -> dict[str, str]:
+    authorization = {"Authorization": f"Bearer {credential}"} if credential else {}
+    return {
+        **authorization,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": SUBPROTOCOL,
+    }
+
+
+def _refusal(body: str) -> str:
+    """The reason in a relay's refusal, which is one line: `code: reason`. Empty for anything else."""
+    lines = body.strip().splitlines()
+    code, found, reason = (lines[0] if lines else "").partition(": ")
+    return reason if found and code.replace("-", "").isalpha() and code.islower() else ""
+
+
+def _date(header: str | None) -> float | None:
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return email.utils.parsedate_to_datetime(header or "").timestamp()
+    return None
+
+
+def _connect(server: ServerAddress, timeout_seconds: float) -> socket.socket:
+    return socket.create_connection((server.host, server.port), timeout_seconds)
+
+
+def _secured(server: ServerAddress, context: ssl.SSLContext, timeout_seconds: float) -> ssl.SSLSocket:
+    sock = _connect(server, timeout_seconds)
+    try:
+        return context.wrap_socket(sock, server_hostname=server.host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _unverified(server: ServerAddress, timeout_seconds: float) -> str:
+    """Who issued a certificate that nobody trusts, as far as that can be learnt. Nothing else is said there."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with contextlib.suppress(OSError, ValueError), _secured(server, context, timeout_seconds) as tls:
+        return _issuer(tls)
+    return "somebody who cannot be told"
+
+
+def _issuer(tls: ssl.SSLSocket) -> str:
+    from cmdop.transport.certificate import issuer_of  # a tenth of a second, for who needs it
+
+    return issuer_of(tls.getpeercert(binary_form=True) or b"")
+
+
+@contextmanager
+def _translated(server: ServerAddress, timeout_seconds: float = 0.0) -> Iterator[None]:
+    """Raises RelayUnreachable for what goes wrong on the way."""
+    try:
+        yield
+    except CmdopError:
+        raise
+    # ValueError: a host name that cannot be one, numbers in HTTP that are none, an odd certificate.
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        kind = RelayUntrusted if isinstance(error, ssl.SSLCertVerificationError) else RelayUnreachable
+        raise kind(server=server.url, reason=_reason(error, timeout_seconds)) from error
+
+
+def _reason(error: Exception, timeout_seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout_seconds:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or error})"
+    if isinstance(error, UnicodeError):
+        return "that is no host name"
+    if isinstance(error, http.client.HTTPException):
+        return "it closed the connection or speaks no HTTP"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return str(error) or type(error).__name__
