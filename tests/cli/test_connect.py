@@ -168,7 +168,7 @@ def test_whatever_stands_where_the_host_is_the_host(
         (["--nonsense", "prod"], "No such option"),
         (["prod", "--replay", "some"], "Invalid value for '--replay'"),
         (["prod", "--list"], "--list shows all machines; it takes no HOST"),
-        (["key", "nonsense"], "No such command 'nonsense'."),
+        (["key", "nonsense"], 'no such command "nonsense"'),
     ],
 )
 @pytest.mark.parametrize("as_json", [True, False])

@@ -147,7 +147,7 @@ def test_a_program_that_does_not_start_is_said_with_its_last_words(home: Home) -
     home.folder()
     with pytest.raises(DemoFailed) as caught, demo_module._program(home, "relay", ["nonsense"], "ready"):
         pytest.fail("it started")
-    assert "No such command 'nonsense'" in caught.value.sentence
+    assert 'no such command "nonsense"' in caught.value.sentence
     with pytest.raises(DemoFailed, match=r"not an API key: it does not begin with ck_$"):
         _start_with_a_bad_key(home)
     assert caught.value.next_step == "run it with --keep DIR and look into DIR/relay.demo.log"
