@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,10 @@ from tests_e2e.mock_relay import MockRelay
 from tests_e2e.stack import Stack, new_stack
 from tests_e2e.terminal import CMDOP, Job, UserTerminal
 from tests_e2e.timing import START_SECONDS
+
+# Whoever runs the tests in the background may ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def clean_environment(home: Path) -> dict[str, str]:
