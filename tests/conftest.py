@@ -12,9 +12,11 @@ from hypothesis import settings
 
 from cmdop.home import Home
 
-# Whoever runs the tests in the background may ignore Ctrl-C, and so would all that they start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Whoever runs the tests in the background may ignore these, and so would all that they start.
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGQUIT", signal.SIG_DFL)):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # A slow machine is no reason to fail: nothing here may depend on timing.
 settings.register_profile("cmdop", deadline=None, print_blob=True)

@@ -24,9 +24,11 @@ from tests_e2e.stack import Stack, new_stack
 from tests_e2e.terminal import CMDOP, Job, UserTerminal
 from tests_e2e.timing import START_SECONDS
 
-# Whoever runs the tests in the background may ignore Ctrl-C, and so would all that they start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Whoever runs the tests in the background may ignore these, and so would all that they start.
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGQUIT", signal.SIG_DFL)):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def clean_environment(home: Path) -> dict[str, str]:

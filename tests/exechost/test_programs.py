@@ -150,7 +150,7 @@ def test_who_is_killed_has_the_signal_for_an_end(run: Run) -> None:
 
 
 def test_the_outputs_stay_open_for_children_that_it_leaves(run: Run) -> None:
-    program = run("(read go; echo late) <&0 & echo early", with_input=True)
+    program = run("exec 3<&0; (read go <&3; echo late) & echo early", with_input=True)
     end_of(program)
     program.write(b"go\n")
     assert read_all(program) == b"early\nlate\n"
