@@ -127,7 +127,7 @@ def column_widths(natural: Sequence[int], room: int) -> tuple[int, ...]:
     widths = [natural[c] if c in kept else 0 for c in range(len(natural))]
     if len(kept) == 1:
         return max(0, min(widths[0], room)), 0, 0, 0
-    while sum(widths) + len(_GAP) * (len(kept) - 1) > room:
+    while kept and sum(widths) + len(_GAP) * (len(kept) - 1) > room:
         widest = max(kept, key=lambda c: widths[c] - least[c])
         widths[widest] -= 1
     return tuple(widths)
