@@ -196,10 +196,34 @@ def _ask(question: str, hidden: bool) -> str:
 
 def _answer(question: Callable[[], Question]) -> Any:
     """What is answered. Raises KeyboardInterrupt for Ctrl-C, and EOFError for Ctrl-D."""
+    ended: list[int] = []
     # It looks for stdout, when it is made as well as when it asks.
-    with contextlib.redirect_stdout(sys.stderr), handled(_ENDING, _leave, keep_ignored=True):
-        return question().unsafe_ask()
+    with contextlib.redirect_stdout(sys.stderr):
+        asked = question()
+        with handled(_ENDING, lambda number: _leave(asked, ended, number), keep_ignored=True):
+            try:
+                answer = asked.unsafe_ask()
+            except _Ended:
+                answer = None
+    if ended:
+        raise SystemExit(128 + ended[0])
+    return answer
 
 
-def _leave(number: int) -> None:
-    raise SystemExit(128 + number)
+class _Ended(Exception):
+    """A signal ended the question."""
+
+
+def _leave(asked: Question, ended: list[int], number: int) -> None:
+    """Let the question end by itself: what is raised in the middle of its loop is told as a mistake."""
+    loop = asked.application.loop
+    if loop is None or not loop.is_running():
+        raise SystemExit(128 + number)
+    ended.append(number)
+    loop.call_soon_threadsafe(_end, asked)
+
+
+def _end(asked: Question) -> None:
+    future = asked.application.future
+    if future is not None and not future.done():
+        asked.application.exit(exception=_Ended())
