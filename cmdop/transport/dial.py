@@ -32,6 +32,7 @@ from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, DIAL_TIMEOUT_SECONDS, DIRECTORY
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.framing import FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
+from cmdop.transport.reaching import connect, reason_of
 from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
 
@@ -64,7 +65,7 @@ def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> Dialled
     deadline = Deadline(timeout_seconds)
     sock: socket.socket | None = None
     try:
-        sock = _connect(server, deadline)
+        sock = connect(server, deadline)
         tune(sock)
         return _upgrade(to, sock, _start_tls(to, sock, deadline), deadline)
     # ValueError: a host name that cannot be one, or numbers in HTTP that are none.
@@ -75,25 +76,6 @@ def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> Dialled
             raise
         kind = RelayUntrusted if isinstance(error, ssl.SSLCertVerificationError) else RelayUnreachable
         raise kind(server=server.url, reason=_reason(error, timeout_seconds)) from error
-
-
-def _connect(server: ServerAddress, deadline: Deadline) -> socket.socket:
-    """The first of the host's addresses that answers; one that does not leaves the others their share."""
-    addresses = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-    for left, (family, kind, protocol, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            allow(sock, deadline)
-            if left > 1:
-                sock.settimeout((deadline.remaining_seconds or 0.0) / 2)
-            sock.connect(address)
-        except OSError:
-            sock.close()
-            if left == 1:
-                raise
-        else:
-            return sock
-    raise OSError(f"{server.host} has no address")
 
 
 def _start_tls(to: Dialling, sock: socket.socket, deadline: Deadline) -> Tls | None:
@@ -126,21 +108,13 @@ def _refusal(error: websocket.WebSocketBadStatusException) -> str:
 
 
 def _reason(error: Exception, timeout_seconds: float) -> str:
-    if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
-        return f"no answer within {timeout_seconds:g} s"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or error}); a relay without TLS wants ws://"
+    if isinstance(error, websocket.WebSocketTimeoutException):
+        return reason_of(TimeoutError(), timeout_seconds)
     if isinstance(error, ConnectionClosed | RemoteProtocolError):
         return str(error.details["reason"])
-    if isinstance(error, UnicodeError):
-        return "that is no host name"
     if isinstance(error, websocket.WebSocketBadStatusException):
         return f"it answered HTTP {error.status_code}, which no cmdop relay does"
-    if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return str(error) or type(error).__name__
+    return reason_of(error, timeout_seconds)
 
 
 class _Stream:

@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from cmdop.deadline import Deadline
 from cmdop.errors import CmdopError, RelayUnreachable, RelayUntrusted
 from cmdop.limits import SUBPROTOCOL
 from cmdop.transport.address import ENDPOINT_PATH, ServerAddress
+from cmdop.transport.reaching import connect, reason_of
 
 _BODY_MAX_BYTES: Final = 500
 _REFUSED_STATUSES: Final = (401, 403, 429)
@@ -136,7 +138,9 @@ def _date(header: str | None) -> float | None:
 
 
 def _connect(server: ServerAddress, timeout_seconds: float) -> socket.socket:
-    return socket.create_connection((server.host, server.port), timeout_seconds)
+    sock = connect(server, Deadline(timeout_seconds))
+    sock.settimeout(timeout_seconds)
+    return sock
 
 
 def _secured(server: ServerAddress, context: ssl.SSLContext, timeout_seconds: float) -> ssl.SSLSocket:
@@ -178,16 +182,6 @@ def _translated(server: ServerAddress, timeout_seconds: float = 0.0) -> Iterator
 
 
 def _reason(error: Exception, timeout_seconds: float) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_seconds:g} s"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or error})"
-    if isinstance(error, UnicodeError):
-        return "that is no host name"
     if isinstance(error, http.client.HTTPException):
         return "it closed the connection or speaks no HTTP"
-    if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return str(error) or type(error).__name__
+    return reason_of(error, timeout_seconds)
