@@ -57,6 +57,8 @@ class Shells:
         """What was in the foreground of those that are being ended."""
         self._over: dict[str, _Over] = {}
         self._opening = 0
+        self._refusing = ""
+        """Why no session is opened now; empty while it is."""
         self._closed = False
         self._connected = False
         self._thread = threading.Thread(target=self._reap, name="grace", daemon=True)
@@ -92,6 +94,8 @@ class Shells:
 
     def _open(self, wanted: Register | CreateSession, opened: Opened) -> Shell:
         with self._change:
+            if self._refusing:
+                raise SessionRefused(host="the machine", reason=self._refusing)
             if len(self._shells) + self._opening >= SESSIONS_MAX:
                 raise SessionRefused(host="the machine", reason=f"it has {SESSIONS_MAX} sessions already")
             self._opening += 1
@@ -100,12 +104,14 @@ class Shells:
         except BaseException:
             with self._change:
                 self._opening -= 1
+                self._change.notify_all()
             raise
         return self._add(opened._replace(notice=notice, at=time.time()), pty)
 
     def _add(self, opened: Opened, pty: Pty) -> Shell:
         with self._change:
             self._opening -= 1
+            self._change.notify_all()
             if not self._closed:
                 shell = Shell(opened, pty, self._open_screen(opened.winsize), self._ended)
                 self._keep(shell)
@@ -212,7 +218,11 @@ class Shells:
 
     def hand_over(self) -> tuple[dict[str, Any], list[bytes]]:
         """Freeze every session, and what goes on of them (`take_over`). Nobody is attached
-        any more, and nothing is opened meanwhile. `thaw` when it comes to nothing."""
+        any more; what is just being opened is waited for, and nothing else is opened.
+        `thaw` when it comes to nothing."""
+        with self._change:
+            self._refusing = "its agent is being renewed"
+            self._change.wait_for(lambda: not self._opening)
         sessions: list[dict[str, Any]] = []
         blobs: list[bytes] = []
         for shell in self.all():
@@ -227,6 +237,8 @@ class Shells:
 
     def thaw(self) -> None:
         """Go on with the sessions that were frozen."""
+        with self._change:
+            self._refusing = ""
         for shell in self.all():
             shell.thaw()
 

@@ -475,6 +475,26 @@ def test_a_session_s_record_names_every_client(machine: Machine) -> None:
 # -- going on in the program that this process becomes -------------------------------------------------
 
 
+def test_a_session_that_is_just_being_opened_is_waited_for_and_no_other_is_opened(machine: Machine) -> None:
+    """One that came behind the freezing would be left without anybody who reads it."""
+    machine.may_open.clear()
+    opening = threading.Thread(target=machine.open, daemon=True)
+    opening.start()
+    assert machine.opening.acquire(timeout=TIMEOUT_SECONDS)
+    kept: list[Any] = []
+    handing = threading.Thread(target=lambda: kept.append(machine.shells.hand_over()), daemon=True)
+    handing.start()
+    handing.join(0.05)
+    assert handing.is_alive()
+    machine.may_open.set()
+    handing.join(TIMEOUT_SECONDS)
+    assert len(kept[0][0]["sessions"]) == 1
+    with pytest.raises(SessionRefused, match="renewed"):
+        machine.open()
+    machine.shells.thaw()
+    machine.open()
+
+
 def test_frozen_sessions_thaw_as_they_were(machine: Machine) -> None:
     shell = machine.open()
     machine.shells.hand_over()
