@@ -21,10 +21,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from cmdop.agent.admission import Guest
+from cmdop.agent.executions import Executions
 from cmdop.deadline import Deadline
 from cmdop.errors import (
     CmdopError,
-    CommandRefused,
     CommandUnusable,
     LocalProtocolError,
     RemoteProtocolError,
@@ -33,9 +33,7 @@ from cmdop.errors import (
 )
 from cmdop.exechost.interface import Exited, Program, Wants
 from cmdop.limits import (
-    CLOSE_TIMEOUT_SECONDS,
     DATA_MAX_BYTES,
-    EXECUTIONS_MAX,
     HANGUP_TO_KILL_SECONDS,
     WINDOW_MAX_BYTES,
     WINDOW_MIN_BYTES,
@@ -55,9 +53,6 @@ NOT_RUNNABLE: Final = 126
 _FOR_INPUT: Final = bytes([RecordKind.INPUT])
 _KINDS: Final = {False: RecordKind.OUTPUT, True: RecordKind.ERROR_OUTPUT}
 
-StartProgram = Callable[[Execute], Program]
-"""Starts a command. Raises CommandUnusable."""
-
 
 class ExecutingStream(Protocol):
     """What a command needs of its client's stream. Nothing here blocks."""
@@ -75,45 +70,6 @@ class ExecutingStream(Protocol):
 
     def not_executed(self, error: CmdopError) -> None:
         """Refuse the command; the stream may be used for something else."""
-
-
-class Executions:
-    """The commands that run on this machine for clients."""
-
-    def __init__(self, start: StartProgram) -> None:
-        self.start = start
-        # Guards the rest; told when one ends.
-        self._change = threading.Condition()
-        self._running: set[Execution] = set()
-        self._closed = False
-
-    def enter(self, execution: Execution) -> None:
-        """One more. Raises CommandRefused when there are too many, or none are run any more."""
-        with self._change:
-            if self._closed or len(self._running) >= EXECUTIONS_MAX:
-                reason = "it is stopping" if self._closed else f"it runs {EXECUTIONS_MAX} already"
-                raise CommandRefused(host="the machine", reason=reason)
-            self._running.add(execution)
-
-    def leave(self, execution: Execution) -> None:
-        with self._change:
-            self._running.discard(execution)
-            self._change.notify_all()
-
-    def close(self) -> None:
-        """Kill what runs, and run nothing more. Returns once it is over, or soon. Twice is quiet."""
-        with self._change:
-            self._closed = True
-            running = list(self._running)
-        for execution in running:
-            execution.kill()
-        with self._change:
-            self._change.wait_for(lambda: not self._running, CLOSE_TIMEOUT_SECONDS)
-
-    def reopen(self) -> None:
-        """Commands may be run again."""
-        with self._change:
-            self._closed = False
 
 
 class _Output:

@@ -10,7 +10,7 @@ from typing import Any
 from cmdop.agent import command
 from cmdop.agent.admission import Admission
 from cmdop.agent.environment import open_login_shell
-from cmdop.agent.executing import Executions
+from cmdop.agent.executions import Executions
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.password_gate import PasswordGate
 from cmdop.agent.shells import Shells

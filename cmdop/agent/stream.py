@@ -18,7 +18,8 @@ from cmdop.agent.admission import Admission, Guest
 from cmdop.agent.calls import Calls
 from cmdop.agent.doorway import Doorway
 from cmdop.agent.entrance import Entrance
-from cmdop.agent.executing import Execution, Executions
+from cmdop.agent.executing import Execution
+from cmdop.agent.executions import Executions
 from cmdop.agent.shell import Shell, ShellOver
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import (

@@ -48,20 +48,6 @@ class Executed:
         return CommandEnd(self.exit_status, self.signal, self.timed_out).exit_status
 
 
-class Kept:
-    """The beginning of an output."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.data = bytearray()
-        self.cut = False
-        self._max_bytes = max_bytes
-
-    def write(self, data: bytes) -> None:
-        room = self._max_bytes - len(self.data)
-        self.data += data[:room]
-        self.cut |= len(data) > room
-
-
 def wanted_command(
     command: Word | Sequence[Word],
     has_input: bool,

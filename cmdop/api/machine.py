@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from cmdop.api.attached import AttachedSession, winsize
-from cmdop.api.executed import Executed, Kept, Reader, Word, Writer, reading, wanted_command, writing
+from cmdop.api.executed import Executed, Reader, Word, Writer, reading, wanted_command, writing
 from cmdop.api.records import ReadOutput, Session, session_from
 from cmdop.auth.known_machines import FirstSight
 from cmdop.client.connect import Joined, Place, TerminalAbout, Wanted, join_session, resume_session
+from cmdop.client.delivery import Kept
 from cmdop.client.executing import Executing
 from cmdop.client.reach import Reach
 from cmdop.errors import UsageError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmdop.cli.exec_signals import attended
 from cmdop.cli.output import print_json
 from cmdop.cli.session_show import unfinished_bytes
-from cmdop.client.delivery import Sink
+from cmdop.client.delivery import Kept, Sink
 from cmdop.client.executing import Executing
 from cmdop.client.standard_streams import reader
 from cmdop.limits import JSON_OUTPUT_MAX_BYTES
@@ -20,32 +20,20 @@ if TYPE_CHECKING:
     from cmdop.wire.relay_messages import MachineRecord
 
 
-class Kept:
-    """The beginning of an output."""
+def _fields(name: str, kept: Kept) -> dict[str, str]:
+    """An output under its name, or what is no UTF-8 in base64. A character that was cut in two is left out."""
+    whole = len(kept.data) - (unfinished_bytes(bytes(kept.data[-4:])) if kept.cut else 0)
+    try:
+        return {name: kept.data[:whole].decode("utf-8")}
+    except UnicodeDecodeError:
+        import base64
 
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.cut = False
-
-    def write(self, data: bytes) -> None:
-        room = JSON_OUTPUT_MAX_BYTES - len(self.data)
-        self.data += data[:room]
-        self.cut |= len(data) > room
-
-    def fields(self, name: str) -> dict[str, str]:
-        """It under its name, or what is no UTF-8 in base64. A character that was cut in two is left out."""
-        whole = len(self.data) - (unfinished_bytes(bytes(self.data[-4:])) if self.cut else 0)
-        try:
-            return {name: self.data[:whole].decode("utf-8")}
-        except UnicodeDecodeError:
-            import base64
-
-            return {f"{name}_base64": base64.b64encode(self.data).decode("ascii")}
+        return {f"{name}_base64": base64.b64encode(kept.data).decode("ascii")}
 
 
 def collected(asked: Asked, calls: MachineCalls, machine: MachineRecord, wanted: Execute) -> int:
     """Run a command and print what came of it; its exit status."""
-    output, error = Kept(), Kept()
+    output, error = Kept(JSON_OUTPUT_MAX_BYTES), Kept(JSON_OUTPUT_MAX_BYTES)
     began = time.monotonic()
     stream, started = calls.execute(wanted)
     executing = Executing(stream, started, Sink(output.write), Sink(error.write), reader(0) if wanted.stdin else None)
@@ -58,8 +46,8 @@ def collected(asked: Asked, calls: MachineCalls, machine: MachineRecord, wanted:
         "exit_code": end.exit_status,
         "signal": end.signal or None,
         "timed_out": end.timed_out,
-        **output.fields("stdout"),
-        **error.fields("stderr"),
+        **_fields("stdout", output),
+        **_fields("stderr", error),
         "duration_ms": round((time.monotonic() - began) * 1000),
     }
     if output.cut or error.cut:

@@ -35,6 +35,20 @@ class Sink:
         self.write, self.close = write, close
 
 
+class Kept:
+    """The beginning of an output; `cut` says that there was more. Its `write` is a sink's."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.data = bytearray()
+        self.cut = False
+        self._max_bytes = max_bytes
+
+    def write(self, data: bytes) -> None:
+        room = self._max_bytes - len(self.data)
+        self.data += data[:room]
+        self.cut |= len(data) > room
+
+
 class Delivery:
     """One of the command's outputs. Its thread is there from the first byte on."""
 

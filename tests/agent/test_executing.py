@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from cmdop.agent.admission import Guest
-from cmdop.agent.executing import Execution, Executions
+from cmdop.agent.executing import Execution
+from cmdop.agent.executions import Executions
 from cmdop.errors import CmdopError, CommandUnusable, RemoteProtocolError
 from cmdop.exechost.interface import Exited, Program, ProgramReady, Wants
 from cmdop.limits import DATA_MAX_BYTES, EXECUTIONS_MAX, WINDOW_MIN_BYTES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cmdop.agent.executing import Executions
+from cmdop.agent.executions import Executions
 from cmdop.agent.stream import AgentStream
 from cmdop.exechost.interface import Exited
 from cmdop.limits import EXECUTIONS_MAX, WINDOW_MIN_BYTES
