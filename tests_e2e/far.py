@@ -13,7 +13,6 @@ import hashlib
 import os
 import sys
 import threading
-import time
 import tty
 from collections.abc import Iterator
 from typing import IO
@@ -76,8 +75,7 @@ class Program:
                 return
             _print(piece)
             self.said_bytes += len(piece)
-            if self._pause_seconds:
-                time.sleep(self._pause_seconds)
+            self._stopped.wait(self._pause_seconds)
 
     def _read(self, file: IO[bytes]) -> bytes:
         typed = bytearray()

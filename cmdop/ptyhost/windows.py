@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import logging
 import os
 import signal as signals
 import subprocess
@@ -26,6 +27,9 @@ from cmdop.winsize import Winsize
 _BUFFER_BYTES = 4 * PTY_READ_BYTES
 _KILL_TIMEOUT_SECONDS = 5.0
 _CTRL_C = "\x03"
+
+
+_LOG = logging.getLogger("cmdop.agent")
 
 
 class Console(Protocol):
@@ -179,8 +183,8 @@ class ConPty(Pty):
         try:
             while not self._closed:
                 self._keep(self._console.read(blocking=True).encode("utf-8", "replace"))
-        except Exception:  # noqa: BLE001, S110 - WinptyError has no base of its own; whatever it is, it is the end
-            pass
+        except Exception:  # noqa: BLE001 - WinptyError has no base of its own; whatever it is, it is the end
+            _LOG.debug("the console's output ended", exc_info=True)
         finally:
             with self._changed:
                 self._ended = True
