@@ -59,10 +59,16 @@ class FaultProxy:
         self._dark_until = self._refusing_until = 0.0
         self._free_at = [0.0, 0.0]
         self._closed = False
-        self.carried_bytes = 0
+        self._carried_bytes = 0
         self._bell, self._ear = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._thread.start()
+
+    @property
+    def carried_bytes(self) -> int:
+        """How much has passed, in both directions together."""
+        with self._change:
+            return self._carried_bytes
 
     @property
     def url(self) -> str:
@@ -94,7 +100,7 @@ class FaultProxy:
     def after(self, carried_bytes: int, fault: Callable[[], None]) -> None:
         """Call `fault`, one of the above, once so many bytes have passed in both directions together."""
         with self._change:
-            self._plan.append((self.carried_bytes + carried_bytes, fault))
+            self._plan.append((self._carried_bytes + carried_bytes, fault))
             self._plan.sort(key=lambda due: due[0])
 
     @property
@@ -203,18 +209,18 @@ class FaultProxy:
         if not data:
             way.sink.shutdown(socket.SHUT_WR)
             return
-        sent = way.sink.send(data)
+        with self._change:  # it is counted before anybody who received it can ask; the send does not block
+            sent = way.sink.send(data)
+            self._carried_bytes += sent
         way.held_bytes -= sent
         if sent < len(data):
             way.waiting.appendleft((due, data[sent:]))
-        with self._change:
-            self.carried_bytes += sent
 
     def _do_what_is_due(self) -> None:
         with self._change:
             jobs = list(self._jobs)
             self._jobs.clear()
-            while self._plan and self._plan[0][0] <= self.carried_bytes:
+            while self._plan and self._plan[0][0] <= self._carried_bytes:
                 jobs.append(self._plan.pop(0)[1])
         for job in jobs:
             job()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cmdop.wire.relay_messages import MachineRecord
 
 
-def _fields(name: str, kept: Kept) -> dict[str, str]:
+def fields(name: str, kept: Kept) -> dict[str, str]:
     """An output under its name, or what is no UTF-8 in base64. A character that was cut in two is left out."""
     whole = len(kept.data) - (unfinished_bytes(bytes(kept.data[-4:])) if kept.cut else 0)
     try:
@@ -46,8 +46,8 @@ def collected(asked: Asked, calls: MachineCalls, machine: MachineRecord, wanted:
         "exit_code": end.exit_status,
         "signal": end.signal or None,
         "timed_out": end.timed_out,
-        **_fields("stdout", output),
-        **_fields("stderr", error),
+        **fields("stdout", output),
+        **fields("stderr", error),
         "duration_ms": round((time.monotonic() - began) * 1000),
     }
     if output.cut or error.cut:

@@ -8,7 +8,6 @@ that nobody reads holds up neither the other one nor the pings.
 
 from __future__ import annotations
 
-import select
 import signal as signals
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Final
 from cmdop.client.bell import Bell
 from cmdop.client.delivery import Delivery, Sink, Supply, say
 from cmdop.client.link import MachineStream
-from cmdop.client.poll import Readable
+from cmdop.client.poll import wait_for_any
 from cmdop.errors import (
     CmdopError,
     CommandLost,
@@ -171,10 +170,10 @@ class Executing:
         timeout = max(0.0, min(ends) - time.monotonic()) if ends else None
         came = listening and connection.fileno() < 0  # it was closed: the reading will say so
         if not came:
-            heard: list[Readable] = [self._bell, connection] if listening else [self._bell]
-            ready = select.select(heard, [], [], timeout)[0]
-            came = connection in ready
-            if self._bell in ready:
+            heard = [self._bell.fileno(), connection.fileno()] if listening else [self._bell.fileno()]
+            ready, _ = wait_for_any(heard, [], timeout)
+            came = listening and heard[1] in ready
+            if heard[0] in ready:
                 self._bell.silence()
         if came:
             self._heard_at = time.monotonic()

@@ -51,7 +51,9 @@ class Machine:
         """`home` has the machine's password, if there is one."""
         self.ptys: list[FakePty] = []
         self.before_open: Callable[[], None] = lambda: None
-        self.shells = Shells(self._open_pty, lambda: None, lambda _: RingScreen())
+        # Told whenever there is a session more, or one less.
+        self._change = threading.Condition()
+        self.shells = Shells(self._open_pty, self._has_changed, lambda _: RingScreen())
         self.gate = PasswordGate(home)
         self.admission = Admission(self.shells, gate=self.gate)
         self._numbers = 0
@@ -60,6 +62,15 @@ class Machine:
         self.before_open()
         self.ptys.append(FakePty(session_id=session_id))
         return self.ptys[-1], ""
+
+    def _has_changed(self) -> None:
+        with self._change:
+            self._change.notify_all()
+
+    def until_empty(self) -> None:
+        """Wait until no session is left in the table."""
+        with self._change:
+            assert self._change.wait_for(lambda: not self.shells.summaries(), TIMEOUT_SECONDS)
 
     def knock(self, role: str = "operator", psk: bytes = PSK, static: bytes = CLIENT_STATIC) -> Client:
         """A client whose stream was just opened."""

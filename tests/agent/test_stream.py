@@ -116,8 +116,7 @@ def test_what_waited_for_the_connection_goes_on_when_it_has_drained(machine: Mac
     client.congested = True
     machine.ptys[0].print(b"later")
     machine.ptys[0].exit()
-    machine.ptys[0].until(lambda pty: pty.closed)
-    assert machine.shells.summaries() == ()  # it is no longer in the table
+    machine.until_empty()
     client.congested = False
     client.stream.pump()
     assert client.hear(Ended) == Ended(0, 0, 5)

@@ -86,7 +86,7 @@ def test_who_is_attached_is_told(machine: cmdop.Machine) -> None:
 
 def test_what_is_not_kept_any_more_is_said(machine: cmdop.Machine) -> None:
     made = machine.create_session(command=["/bin/sh", "-c", "head -c 1500000 /dev/zero; echo; echo do''ne; sleep 1000"])
-    shown(machine, made, b"done")
+    shown(machine, made, b"done\r\n")
     read = machine.read(made, 5)
     assert read.truncated
     assert read.offset > 5

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from cmdop.cli.exec_document import Kept
+from cmdop.cli.exec_document import fields
 from cmdop.cli.root import run
-from cmdop.limits import JSON_OUTPUT_MAX_BYTES
+from cmdop.client.delivery import Kept
 
 Said = pytest.CaptureFixture[str]
 AWAY = ["--server", "ws://127.0.0.1:1", "--api-key", "none"]
@@ -54,27 +54,19 @@ def test_the_help_has_examples(capsys: Said) -> None:
     assert "cmdop connect exec prod-api-1 -- uptime" in capsys.readouterr().out
 
 
-class TestKept:
+class TestOutputInADocument:
     def test_text_is_under_its_name(self) -> None:
-        kept = Kept()
-        kept.write("grün".encode())
-        assert (kept.fields("stdout"), kept.cut) == ({"stdout": "grün"}, False)
+        assert fields("stdout", kept("grün".encode())) == {"stdout": "grün"}
 
     def test_what_is_no_text_is_in_base64(self) -> None:
-        kept = Kept()
-        kept.write(b"\xff\x00")
-        assert kept.fields("stderr") == {"stderr_base64": "/wA="}
+        assert fields("stderr", kept(b"\xff\x00")) == {"stderr_base64": "/wA="}
 
-    def test_so_much_is_kept_and_no_more_and_no_half_character(self) -> None:
-        kept = Kept()
-        kept.write(b"x" * (JSON_OUTPUT_MAX_BYTES - 1))
-        assert not kept.cut
-        kept.write("ü".encode())
-        kept.write(b"more")
-        assert kept.cut
-        assert kept.fields("stdout")["stdout"] == "x" * (JSON_OUTPUT_MAX_BYTES - 1)
+    def test_what_is_cut_ends_with_a_whole_character(self) -> None:
+        assert fields("stdout", kept("xü".encode(), b"more", max_bytes=2)) == {"stdout": "x"}
 
-    def test_exactly_so_much_is_not_cut(self) -> None:
-        kept = Kept()
-        kept.write(bytes(JSON_OUTPUT_MAX_BYTES))
-        assert not kept.cut
+
+def kept(*pieces: bytes, max_bytes: int = 100) -> Kept:
+    output = Kept(max_bytes)
+    for piece in pieces:
+        output.write(piece)
+    return output

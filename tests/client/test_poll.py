@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,6 +15,20 @@ from cmdop.client.poll import wait_for
 from cmdop.transport.memory import MemoryConnection, memory_pair
 
 LONG_SECONDS = 60.0
+FD_SETSIZE = 1024
+
+
+def moved(fd: int) -> int:
+    """The same file behind a descriptor that is too large for select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2 * FD_SETSIZE:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * FD_SETSIZE, hard), hard))
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FD_SETSIZE)
+    except OSError:
+        pytest.skip("this user may have fewer descriptors than select can wait for")
+    finally:
+        os.close(fd)
 
 
 @pytest.fixture
@@ -20,10 +36,12 @@ def pair() -> tuple[MemoryConnection, MemoryConnection]:
     return memory_pair()
 
 
-@pytest.fixture
-def full_pipe() -> Iterator[tuple[int, int]]:
-    """The reading end, and the writing end of a pipe that is full."""
+@pytest.fixture(params=["few", "a thousand"])
+def full_pipe(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
+    """The reading end, and the writing end of a pipe that is full; among few or many descriptors."""
     reader, writer = os.pipe()
+    if request.param == "a thousand":
+        reader, writer = moved(reader), moved(writer)
     os.set_blocking(writer, False)
     try:
         while True:
@@ -71,6 +89,17 @@ def test_a_closed_connection_counts_as_readable(pair: tuple[MemoryConnection, Me
     with pytest.raises(Exception, match="closed"):
         pair[0].receive()
     assert wait_for(pair[0], None, LONG_SECONDS)[0]
+
+
+def test_a_socket_among_a_thousand_descriptors_is_waited_for() -> None:
+    one, other = socket.socketpair()
+    with socket.socket(fileno=moved(one.detach())) as far, other:
+        assert wait_for(far, None, 0.0) == (False, False)
+        other.send(b"x")
+        assert wait_for(far, None, LONG_SECONDS) == (True, False)
+        far.recv(1)
+        other.close()
+        assert wait_for(far, None, LONG_SECONDS) == (True, False)
 
 
 def test_a_closed_socket_counts_as_readable() -> None:

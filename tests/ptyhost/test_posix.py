@@ -364,8 +364,8 @@ class TestBytes:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
 def test_200_opens_leave_no_descriptor_child_or_thread() -> None:
-    def left() -> tuple[int, int]:
-        return len(os.listdir("/proc/self/fd")), threading.active_count()
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
 
     def once(number: int) -> None:
         pty = open_pty(sh("exit 0" if number % 2 else "cat"), ENV, "/", DEFAULT_WINSIZE)
@@ -377,10 +377,11 @@ def test_200_opens_leave_no_descriptor_child_or_thread() -> None:
             os.waitpid(pty.pid, os.WNOHANG)
 
     once(0)
-    before = left()
+    before, threads = descriptors(), set(threading.enumerate())
     for number in range(200):
         once(number)
-    assert left() == before
+    assert descriptors() <= before  # fewer, when something of an earlier test is collected meanwhile
+    assert set(threading.enumerate()) <= threads
 
 
 def test_opening_is_quick() -> None:
