@@ -28,6 +28,7 @@ from cmdop.ptyhost.interface import Exited, Pty, PtyClosed, PtyRead
 from cmdop.screen.interface import ScreenModel
 from cmdop.session.core import Held, SessionCore
 from cmdop.winsize import Winsize
+from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import Answers, Detached, Ended, PeerJoined, PeerLeft, Ready
 
 _LOG = logging.getLogger("cmdop.agent")
@@ -85,6 +86,8 @@ class Shell(Called):
             self._introduce(viewer, older)
             self._work.apply(changes, viewer)
             self._pump.set_up_replay(viewer)
+            if not (entry.created or entry.drawn or entry.resume):
+                viewer.replay.append((RecordKind.REPLAY, viewer.view.cursor, b""))  # that is all of it
             sent_away = self._take_over(viewer) if entry.takeover else []
             ready = self._ready(viewer, entry.created)
         if older is not None:  # the same client on a new connection (protocol.md §8.5)

@@ -63,8 +63,8 @@ class Undrawn:
 
     def draw(self) -> list[Piece]:
         shown = self.capture.draw().whole
-        # One replay at least, though it be empty: it says where the output goes on.
-        starts = range(0, len(shown) or 1, DATA_MAX_BYTES)
+        # The last one is not full, though it be empty: by that its end is known.
+        starts = range(0, len(shown) + 1, DATA_MAX_BYTES)
         replay: list[Piece] = [(RecordKind.REPLAY, self.offset, shown[at : at + DATA_MAX_BYTES]) for at in starts]
         return [(RecordKind.FLUSH, self.offset, b""), *replay] if self.skip else replay
 

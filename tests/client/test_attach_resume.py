@@ -29,7 +29,7 @@ from cmdop.errors import (
     TimedOut,
     VersionMismatch,
 )
-from cmdop.limits import INPUT_WINDOW_BYTES, KIB, WINDOW_MIN_BYTES
+from cmdop.limits import DATA_MAX_BYTES, INPUT_WINDOW_BYTES, KIB, WINDOW_MIN_BYTES
 from cmdop.transport.backoff import Backoff
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 from cmdop.wire.record import RecordKind
@@ -184,18 +184,25 @@ def test_a_session_that_was_opened_for_this_client_needs_no_redraw(attached: Att
     assert (place.redraw, place.history) == (False, False)
 
 
-def test_a_replay_that_may_be_torn_is_asked_for_again() -> None:
+def test_a_replay_that_is_torn_is_asked_for_again_and_a_whole_one_is_not() -> None:
     attached = Attached(ready=ready())
     attached.cut()
     place = attached.ways.until_dialled()
     assert (place.redraw, place.history) == (True, True)
     attached.come_back(FarEnd(), ready(0, 0))
     attached.far.send(RecordKind.FLUSH, 0)
-    attached.far.send(RecordKind.REPLAY, 0, b"perhaps half a screen")
-    attached.terminal.output.until_shown(0, b"perhaps half a screen")
+    attached.far.send(RecordKind.REPLAY, 0, b"." * (DATA_MAX_BYTES - 10) + b"more comes")
+    attached.terminal.output.until_shown(0, b"more comes")
     attached.cut()
     place = attached.ways.until_dialled(2)
-    assert (place.redraw, place.history) == (True, False)
+    assert (place.redraw, place.history) == (True, True)
+    attached.come_back(FarEnd(), ready(0, 0))
+    attached.far.send(RecordKind.FLUSH, 0)
+    attached.far.send(RecordKind.REPLAY, 0, b"a whole screen")
+    attached.terminal.output.until_shown(0, b"a whole screen")
+    attached.cut()
+    place = attached.ways.until_dialled(3)
+    assert (place.redraw, place.history) == (False, False)
     leave(attached)
 
 

@@ -73,10 +73,20 @@ def test_a_replay_is_whole_once_output_follows(received: Received) -> None:
     assert not received.wants_redraw(spoilt=False)
 
 
+@pytest.mark.parametrize("last", [0, 10, DATA_MAX_BYTES - 1])
+def test_a_replay_is_whole_with_the_record_that_is_not_full(received: Received, last: int) -> None:
+    received.replay(START, DATA_MAX_BYTES)
+    assert received.wants_redraw(spoilt=False)
+    received.flush(START)
+    received.replay(START, DATA_MAX_BYTES)
+    received.replay(START, last)
+    assert not received.wants_redraw(spoilt=False)
+
+
 @pytest.mark.parametrize("begun", [0, 1])
 def test_a_redraw_that_was_asked_for_stays_wanted_until_a_flush(received: Received, begun: int) -> None:
     for _ in range(begun):
-        received.replay(START, 10)
+        received.replay(START, DATA_MAX_BYTES)
     assert received.wants_redraw(spoilt=False)
     received.lost()
     received.resumed(START, 10)
@@ -99,9 +109,6 @@ def test_the_scrollback_is_missing_only_where_more_of_the_first_replay_was_to_co
     assert received.history_missing
     received.replay(START, 10)
     assert not received.history_missing
-    received.flush(START)  # drawn again, because that was not known to be the end
-    assert received.history_missing
-    received.replay(START, 10)
     received.output(START, 1, 0.0)
     received.flush(START + 1)
     assert not received.history_missing

@@ -97,6 +97,8 @@ class Agent:
         if viewer.view.due is not None:
             step = self._next(viewer)
             viewer.undrawn = step if isinstance(step, Undrawn) else None
+        elif not (entry.created or entry.drawn or entry.resume):
+            viewer.replay.append(Record("replay", viewer.view.cursor, b""))
         others = [other for other in self.core.members.values() if other is not viewer and entry.takeover]
         for other in others:
             other.finished = True

@@ -9,6 +9,7 @@ from cmdop.session.core import Member
 from cmdop.session.keyboard import Typist
 from tests.session.simulation.network import Connection, Record
 from tests.session.simulation.program import Screen
+from tests.session.simulation.scale import DATA_MAX
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Undrawn:
 
     def records(self) -> list[Record]:
         shown = self.screen.drawn()
-        half = len(shown) // 2
-        replay = [Record("replay", self.offset, part) for part in (shown[:half], shown[half:])]
+        starts = range(0, len(shown) + 1, DATA_MAX)
+        replay = [Record("replay", self.offset, shown[at : at + DATA_MAX]) for at in starts]
         return [Record("flush", self.offset), *replay] if self.skip else replay
 
 
