@@ -104,6 +104,8 @@ class Workings:
 
 
 def acknowledge(acks: list[tuple[Viewer, int]]) -> None:
-    """Tell clients up to where the PTY took what they typed. Without the lock."""
+    """Tell clients up to where the PTY took what they typed. Without the lock, and without `pumping`:
+    one that is just being let in, back on another connection, is to be told that first."""
     for viewer, offset in acks:
-        viewer.stream.send_record(RecordKind.ACK, offset, b"")
+        with viewer.pumping:
+            viewer.stream.send_record(RecordKind.ACK, offset, b"")

@@ -18,7 +18,7 @@ from cmdop.client.passwords import Offer, Passwords
 from cmdop.errors import CmdopError, PasswordMissing, PasswordRefused, RemoteProtocolError, from_peer
 from cmdop.limits import AUTH_TIMEOUT_SECONDS, GUESS_QUEUED_SECONDS, PASSWORD_ANSWER_SECONDS
 from cmdop.wire.message import Message, Unknown
-from cmdop.wire.session_messages import AuthChallenge, AuthResponse, AuthSuccess, Ready, Refused, Register
+from cmdop.wire.session_messages import AuthChallenge, AuthResponse, AuthSuccess, Detached, Ready, Refused, Register
 
 _JUDGED_SECONDS: Final = GUESS_QUEUED_SECONDS + AUTH_TIMEOUT_SECONDS
 """How long an answer may take to be judged."""
@@ -64,6 +64,8 @@ class _Entering:
                     self._passwords.right(self._machine_id, self._offer)
             elif isinstance(message, Refused):
                 raise self._refused(message)
+            elif isinstance(message, Detached):  # somebody took the session over at this very moment
+                raise from_peer(message.code, "", host=self._host, operator=message.operator)
             elif not isinstance(message, Unknown):
                 raise RemoteProtocolError(reason=f"{type(message).__name__} instead of Ready")
             message = self._receive(AUTH_TIMEOUT_SECONDS)

@@ -793,6 +793,25 @@ def test_input_waits_for_a_program_that_takes_little_and_is_acknowledged_as_it_t
     assert session.shell.join(TIMEOUT_SECONDS)
 
 
+def test_who_comes_back_hears_that_it_is_in_before_its_input_is_acknowledged() -> None:
+    session = Session(FakePty(room_bytes=0))
+    watcher = session.watch()
+    said = text_of(INPUT_WINDOW_BYTES)
+    session.shell.type(watcher.viewer, 0, said)
+    session.shell.detach(watcher.viewer)
+    again, entry = back(watcher)
+    with again.viewer.pumping:
+        ready = session.shell.attach(again.viewer, entry)
+        session.pty.make_room(len(said))
+        assert session.pty.until_typed(len(said)) == said
+        assert (ready.input_offset, again.acks) == (0, [])
+        # That the session has come as far as the ack is not to be seen from here; that it waits is.
+        assert not again.until_acked(0.05)
+    assert again.until_acked(TIMEOUT_SECONDS)
+    session.shell.kill()
+    assert session.shell.join(TIMEOUT_SECONDS)
+
+
 def test_each_client_s_input_keeps_its_own_order() -> None:
     session = Session(FakePty(room_bytes=0))
     watchers = {letter: session.watch() for letter in b"abc"}

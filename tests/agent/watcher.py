@@ -60,6 +60,11 @@ class Watcher:
                 self.acks.append(offset)
             self._change.notify_all()
 
+    def until_acked(self, timeout_seconds: float) -> bool:
+        """Whether an ack came in time."""
+        with self._change:
+            return self._change.wait_for(lambda: bool(self.acks), timeout_seconds)
+
     def _take_flush(self, offset: int) -> None:
         """It is skipped ahead: what it has counts no more."""
         if self._next is not None and offset < self._next:

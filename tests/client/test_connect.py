@@ -31,6 +31,7 @@ from cmdop.errors import (
     RoleTooLow,
     SealRefused,
     SessionGone,
+    TakenOver,
 )
 from cmdop.home import Home
 from cmdop.limits import WINDOW_MIN_BYTES
@@ -41,7 +42,7 @@ from cmdop.winsize import Winsize
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind
 from cmdop.wire.relay_messages import MachineRecord
-from cmdop.wire.session_messages import AuthSuccess, Ended, Ready, Refused, Register
+from cmdop.wire.session_messages import AuthSuccess, Detached, Ended, Ready, Refused, Register
 from tests.client.far_end import READY, WELCOME_IN, FarEnd
 from tests.client.trusting import Trusting
 from tests.network import SERVER, Network, RunningAgent, wire_up
@@ -387,6 +388,13 @@ def test_another_session_than_the_one_that_was_left_breaks_the_protocol(network:
 def test_who_comes_back_too_late_is_told_what_was_running(network: Network, short: ShortLink) -> None:
     short.far.say(Refused("session-gone", "session abcd1234 is gone; it was running make"))
     with pytest.raises(SessionGone, match="it was running make"):
+        come_back(network, Joined(short.far.stream, READY, MACHINE))
+    assert short.closed
+
+
+def test_who_is_sent_away_at_the_door_is_told_by_whom(network: Network, short: ShortLink) -> None:
+    short.far.say(Detached("taken-over", "bert"))
+    with pytest.raises(TakenOver, match="bert took the session over"):
         come_back(network, Joined(short.far.stream, READY, MACHINE))
     assert short.closed
 
