@@ -19,6 +19,8 @@ from cmdop.agent.verdict import DEGRADED, DIALLING, ONLINE, STARTING
 from cmdop.auth.fingerprint import fingerprint
 from cmdop.auth.keys import ApiKey, Role, bearer, parse_key
 from cmdop.errors import (
+    BadCaFile,
+    BadProxy,
     CmdopError,
     KeyRefused,
     NotEnrolled,
@@ -38,7 +40,7 @@ from cmdop.wire.relay_messages import AgentHello, Hello, Open, Welcome
 
 log = logging.getLogger("cmdop.agent")
 
-_FATAL = (KeyRefused, NotEnrolled, RoleTooLow, VersionMismatch, PlainTextRefused)
+_FATAL = (KeyRefused, NotEnrolled, RoleTooLow, VersionMismatch, PlainTextRefused, BadProxy, BadCaFile)
 """On the first try nothing gets better by trying again."""
 
 _ENROLLING = (Role.AGENT.value, Role.ADMIN.value)
@@ -211,7 +213,7 @@ class AgentService:
             credential, label = self._key.bearer, self._key.masked
         else:
             raise NotEnrolled(server=self._server.url)
-        return Dialling(self._server, credential, label, insecure=self._options.insecure)
+        return Dialling(self._server, credential, label, way=self._options.way)
 
     def _has_token(self, enrolled: Enrolment) -> bool:
         """Whether to come with the machine's token: not after another key was given."""

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cmdop.transport.accept import AcceptedConnection, Decide, HttpAnswer, Listener, UpgradeRequest
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.dial import DialledConnection, Dialling, dial
+from cmdop.transport.way import Way
 
 UNIT_SECONDS = 1.0
 """Every timeout of these tests is a multiple of this."""
@@ -75,9 +76,8 @@ def two_ends(
     """A dialled and an accepted connection; both are closed and released at the end."""
     with listening(tls) as listener:
         accepting = in_thread(lambda: listener.accept().upgrade(decide, queue_max_bytes))
-        dialled = dial(
-            Dialling(where(listener, tls is not None, "localhost" if tls else "127.0.0.1"), "key.a.00", ca_file=ca_file)
-        )
+        server = where(listener, tls is not None, "localhost" if tls else "127.0.0.1")
+        dialled = dial(Dialling(server, "key.a.00", way=Way(ca_file=ca_file)))
         accepted = accepting.result(PATIENCE_SECONDS)
         assert accepted is not None
         try:
