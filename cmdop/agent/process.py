@@ -44,6 +44,7 @@ STATUS_FIELDS: Final = (
     "fingerprint",
     "workspace",
     "relay",
+    "proxy",
     "uptime_seconds",
     "host_pid",
 )

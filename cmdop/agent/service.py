@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -122,9 +123,17 @@ class AgentService:
             "fingerprint": fingerprint(public_key(self._identity.static_key)),
             "workspace": self._enrolment.workspace if self._enrolment else None,
             "relay": self._server.url,
+            "proxy": self._proxy_url(),
             "uptime_seconds": round(time.monotonic() - self._started_at, 1),
             "sessions": self._shells.statuses(),
         }
+
+    def _proxy_url(self) -> str | None:
+        """What the relay is dialled through, as it may be shown; None for nothing, or for nothing that could be."""
+        with suppress(BadProxy):
+            proxy = self._options.way.choice(self._server).proxy
+            return proxy.url if proxy else None
+        return None
 
     # -- the relay -----------------------------------------------------------------------
 

@@ -200,7 +200,7 @@ def _status_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("key", found.get("fingerprint") or "?"),
         ("hostname", found.get("hostname") or "?"),
         ("workspace", found.get("workspace") or "not enrolled"),
-        ("relay", found.get("relay") or "?"),
+        ("relay", (found.get("relay") or "?") + (f" through {found['proxy']}" if found.get("proxy") else "")),
         ("pid", f"{found['pid']} (its session host: {found.get('host_pid') or '?'})"),
         ("uptime", _span(found.get("uptime_seconds"))),
         ("sessions", str(len(sessions))),

@@ -86,9 +86,10 @@ def _said(error: ProxyError) -> str:
 
 
 def _reason(error: Exception, deadline: Deadline) -> str:
-    if isinstance(error, ProxyError | RemoteProtocolError | AssertionError | IndexError):
-        return "it speaks no such proxy's protocol"
-    return reason_of(error, deadline.seconds or 0.0)
+    of_a_name = isinstance(error, UnicodeError) and not isinstance(error, UnicodeDecodeError)
+    if of_a_name or isinstance(error, OSError):
+        return reason_of(error, deadline.seconds or 0.0)
+    return "it speaks no such proxy's protocol"
 
 
 class _Under(Client):
