@@ -28,7 +28,8 @@ _TYPES: Final = {
     "socks5": ProxyType.SOCKS5,
     "socks5h": ProxyType.SOCKS5,
 }
-_HTTP_WANTS_PASSWORD: Final = 407
+_HTTP_WANTS_PASSWORD: Final = (407, 401)
+"""The second is what tinyproxy says to a wrong one."""
 _SOCKS_WANTS_PASSWORD: Final = ("authentication failure", "acceptable authentication", "socks authentication method")
 """SOCKS5 has no code for it; python-socks says it so."""
 _SAID_MAX_CHARS: Final = 120
@@ -78,7 +79,7 @@ def _as_latin(word: str) -> str:
 
 def _wants_password(error: ProxyError) -> bool:
     said = str(error).lower()
-    return error.error_code == _HTTP_WANTS_PASSWORD or any(words in said for words in _SOCKS_WANTS_PASSWORD)
+    return error.error_code in _HTTP_WANTS_PASSWORD or any(words in said for words in _SOCKS_WANTS_PASSWORD)
 
 
 def _said(error: ProxyError) -> str:

@@ -96,6 +96,7 @@ def refused_by(url: str, timeout_seconds: float = PATIENCE_SECONDS) -> CmdopErro
     ("answer", "kind", "reason"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\nX: y\r\n\r\n<html>", ProxyPasswordRefused, "407 Proxy Auth"),
+        (b"HTTP/1.0 401 Unauthorized\r\n\r\n", ProxyPasswordRefused, "401 Unauthorized"),
         (b"HTTP/1.0 403 Filtered\r\n\r\n", ProxyRefused, "403 Filtered"),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nno no", ProxyRefused, "502 Bad Gateway"),
         (b"HTTP/1.1 301 Moved\r\nLocation: http://elsewhere\r\n\r\n", ProxyRefused, "301 Moved"),
