@@ -62,7 +62,7 @@ THIRD_PARTIES = {
     "questionary": ["cmdop/cli/prompt.py"],
     "sqlite3": ["cmdop/store/sqlite.py"],
     "truststore": ["cmdop/transport/trust.py"],
-    "websocket": ["cmdop/transport/dial.py"],
+    "websocket": ["cmdop/transport/websocket_client.py"],
     "websockets": ["cmdop/transport/accept.py", "cmdop/transport/masking.py"],
     "winpty": ["cmdop/ptyhost/windows.py"],
 }

@@ -1,8 +1,7 @@
 """Dialling a relay: TCP, TLS, the WebSocket upgrade; then whole messages.
 
-The only file that imports websocket-client. It speaks HTTP and RFC 6455 for us over a
-stream of ours, which reads ahead (one system call a message) and sends through the
-outbox, so that no sender ever blocks.
+websocket-client speaks HTTP and RFC 6455 for us over a stream of ours, which reads ahead
+(one system call a message) and sends through the outbox, so that no sender ever blocks.
 """
 
 from __future__ import annotations
@@ -13,9 +12,6 @@ import ssl
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import websocket
-from websocket import ABNF
 
 from cmdop.deadline import Deadline
 from cmdop.errors import (
@@ -34,6 +30,7 @@ from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
 from cmdop.transport.trust import trusting
 from cmdop.transport.way import PLAIN_WAY, Way
+from cmdop.transport.websocket_client import ABNF, websocket
 
 _REFUSED_STATUSES = (401, 403, 429)
 _ANSWER_MAX_BYTES = 64 * KIB
