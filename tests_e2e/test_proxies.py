@@ -172,7 +172,11 @@ def test_who_opens_tls_in_between_is_named(ann: User, far: Far) -> None:
 
 
 def test_a_wrong_password_of_the_proxy_is_said(ann: User, proxy: ProxyServer) -> None:
-    said = error({**ann.env, "https_proxy": proxy.url.replace(PASSWORD, "wrong")}, "connect", "--list")
+    wrong = {"https_proxy": proxy.url.replace(PASSWORD, "not-that-one"), "CMDOP_DEBUG": "1"}
+    said = error({**ann.env, **wrong}, "connect", "--list")
+    traced = Path(ann.env["CMDOP_HOME"], "debug.log").read_text()
+    assert "ProxyPasswordRefused" in traced
+    assert "not-that-one" not in f"{traced}{said}"
     assert said["code"] == "proxy-password"
     assert said["message"].startswith(f"the proxy {proxy.shown} wants another user and password: ")
     assert "https_proxy" in said["hint"]
