@@ -11,9 +11,10 @@ class Deadline:
     `seconds` is the length from now; None never passes.
     """
 
-    __slots__ = ("_at",)
+    __slots__ = ("_at", "seconds")
 
     def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
         self._at = None if seconds is None else time.monotonic() + seconds
 
     @property

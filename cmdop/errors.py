@@ -122,6 +122,22 @@ class BadServer(CmdopError):
     hint = "write ws://HOST:PORT, wss://HOST or HOST[:PORT]"
 
 
+class BadProxy(CmdopError):
+    """the proxy in {variable} cannot be used: {reason}"""
+
+    code = "bad-proxy"
+    exit_status = 2
+    hint = "write http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before HOST if it wants them"
+
+
+class BadCaFile(CmdopError):
+    """the certificates in {path} cannot be used: {reason}"""
+
+    code = "bad-ca-file"
+    exit_status = 2
+    hint = "name a file of certificates (PEM): --ca-file FILE, or SSL_CERT_FILE"
+
+
 class BadKey(CmdopError):
     """that is not an API key: {reason}"""
 
@@ -222,7 +238,28 @@ class RelayUntrusted(RelayUnreachable):
     """the relay {server} is not to be trusted: {reason}"""
 
     code = "relay-untrusted"
-    hint = "if you know whose certificate it is, set SSL_CERT_FILE to the file of its CA"
+    hint = "if you know whose that is and it may vouch for the relay, name the file of its certificate: --ca-file FILE"
+
+
+class ProxyUnreachable(RelayUnreachable):
+    """cannot reach the relay {server}: the proxy {proxy} is in between, and {reason}"""
+
+    code = "proxy-unreachable"
+    hint = "it is the one of {variable}; see what works: cmdop doctor"
+
+
+class ProxyRefused(RelayUnreachable):
+    """the proxy {proxy} does not let us through to the relay {server}: {reason}"""
+
+    code = "proxy-refused"
+    hint = "ask who runs it to allow CONNECT to the relay, or name the relay in NO_PROXY; see more: cmdop doctor"
+
+
+class ProxyPasswordRefused(RelayUnreachable):
+    """the proxy {proxy} wants another user and password: {reason}"""
+
+    code = "proxy-password"
+    hint = "put them into {variable}: http://USER:PASSWORD@HOST:PORT, with %40 for an @ in them"
 
 
 class PlainTextRefused(CmdopError):

@@ -210,6 +210,8 @@ ATTACH_EVENTS_MAX: Final = 1024
 
 # -- timeouts of single steps ------------------------------------------------------------------
 DIAL_TIMEOUT_SECONDS: Final = 10.0
+PROXY_ANSWER_MAX_BYTES: Final = 16 * KIB
+"""The head of what a proxy answers to CONNECT; the ones that there are need a few hundred."""
 OPEN_TIMEOUT_SECONDS: Final = 10.0
 AUTH_TIMEOUT_SECONDS: Final = 10.0
 HELLO_TIMEOUT_SECONDS: Final = 10.0

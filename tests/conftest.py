@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from cmdop.home import Home
+from cmdop.transport.proxy import VARIABLES
 
 try:
     import resource
@@ -42,10 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees or changes the user's own cmdop or keyring."""
+    """No test sees or changes the user's own cmdop or keyring, or goes through the user's proxy."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("CMDOP_")]:
+        for name in [name for name in os.environ if name.startswith("CMDOP_") or name in VARIABLES]:
             patch.delenv(name)
+        patch.delenv("SSL_CERT_FILE", raising=False)
         patch.setenv("CMDOP_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
         yield

@@ -58,9 +58,11 @@ THIRD_PARTIES = {
     "keyring": ["cmdop/auth/vault.py"],
     "msgspec": ["cmdop/wire/message.py"],
     "noise": ["cmdop/seal/noise.py"],
+    "python_socks": ["cmdop/transport/proxied.py"],
     "questionary": ["cmdop/cli/prompt.py"],
     "sqlite3": ["cmdop/store/sqlite.py"],
-    "websocket": ["cmdop/transport/dial.py"],
+    "truststore": ["cmdop/transport/trust.py"],
+    "websocket": ["cmdop/transport/websocket_client.py"],
     "websockets": ["cmdop/transport/accept.py", "cmdop/transport/masking.py"],
     "winpty": ["cmdop/ptyhost/windows.py"],
 }
@@ -71,6 +73,7 @@ ONLY_INSTALLED = {"pyghostty": "screen/library.py loads the library in its wheel
 
 DISTRIBUTIONS = {
     "noise": "noiseprotocol",
+    "python_socks": "python-socks",
     "websocket": "websocket-client",
     "winpty": "pywinpty",
 }
@@ -87,6 +90,8 @@ FACTORIES = {
     "cmdop/agent/detached.py",  # how a process outlives others, and becomes another program
     "cmdop/agent/install/factory.py",  # who keeps programs running
     "cmdop/filelock.py",
+    "cmdop/transport/trust.py",  # whose certificates are believed
+    "cmdop/cli/system_proxies.py",  # whether there are proxies outside of the environment
 }
 """Where the platform is asked for. An adapter may assert which one it is for, for mypy."""
 

@@ -23,16 +23,16 @@ SHELL = "/bin/sh"
 
 
 class Running:
-    """A cmdop process that stays, its output line by line."""
+    """A cmdop process that stays, its output line by line; or another `program`'s."""
 
-    def __init__(self, name: str, words: list[str], env: Mapping[str, str]) -> None:
+    def __init__(self, name: str, words: list[str], env: Mapping[str, str], program: str = CMDOP) -> None:
         self.name = name
         # Guards the lines; told of each new one and of the end.
         self._change = threading.Condition()
         self._lines: list[str] = []
         self._ended = False
         self.process = subprocess.Popen(
-            [CMDOP, *words],
+            [program, *words],
             env=env,
             cwd=env["HOME"],
             stdin=subprocess.DEVNULL,

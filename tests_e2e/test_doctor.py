@@ -137,10 +137,17 @@ def test_secrets_that_others_may_read_are_found_and_the_fix_fixes_it(ann: User, 
     assert report(env).checks["modes"]["status"] == "ok"
 
 
-def test_a_proxy_that_is_set_is_told_of_without_its_password(ann: User) -> None:
-    found = report({**ann.env, "HTTPS_PROXY": "http://ann:hush@proxy.example.org:3128"}, "--server", "wss://a.invalid")
-    assert found.checks["proxy"]["status"] == "warn"
-    assert "HTTPS_PROXY is http://proxy.example.org:3128" in found.checks["proxy"]["detail"]
+def test_a_proxy_that_is_not_there_is_what_failed_and_its_password_is_not_shown(ann: User) -> None:
+    found = report({**ann.env, "HTTPS_PROXY": "http://ann:hush@127.0.0.1:1"}, "--server", "wss://a.invalid")
+    assert found.checks["proxy"]["detail"] == "http://127.0.0.1:1, as HTTPS_PROXY says so"
+    assert found.named("fail") == ["tcp"]
+    assert "the proxy http://127.0.0.1:1 is in between, and connection refused" in found.checks["tcp"]["detail"]
+    assert "hush" not in json.dumps(found.checks)
+
+
+def test_what_cannot_be_a_proxy_is_said_before_anything_is_tried(ann: User) -> None:
+    found = report({**ann.env, "HTTPS_PROXY": "https://ann:hush@proxy"}, "--server", "wss://a.invalid")
+    assert found.named("fail") == ["proxy"]
     assert "hush" not in json.dumps(found.checks)
 
 
@@ -164,13 +171,13 @@ def test_a_certificate_that_nobody_trusts_is_named_by_its_issuer(user: User, sta
         env = {**user.env, "CMDOP_SERVER": f"wss://localhost:{port}", "CMDOP_API_KEY": key}
         found = report(env)
         assert found.named("fail") == ["tls"]
-        assert "it is issued by a test's own" in found.checks["tls"]["detail"]
-        assert "SSL_CERT_FILE" in found.checks["tls"]["fix"]
+        assert 'was issued by "a test\'s own", which is not trusted here' in found.checks["tls"]["detail"]
+        assert "--ca-file FILE" in found.checks["tls"]["fix"]
         found = report({**env, "SSL_CERT_FILE": str(authority.ca_file)})
         # The test's own certificate is good for a day.
         assert found.named("warn") == ["tls"]
         assert found.named("fail") == []
-        assert "issued by a test's own" in found.checks["tls"]["detail"]
+        assert 'issued by "a test\'s own"' in found.checks["tls"]["detail"]
         assert found.checks["round-trip"]["status"] == "ok"
     finally:
         relay.stop()

@@ -19,12 +19,13 @@ from cmdop.agent.lease import error_heard, error_told
 from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import LOG_FILE, open_private
 from cmdop.agent.options import AgentOptions
-from cmdop.agent.process import CONTROL, LOCK, START_FILE, STATUS_FIELDS
+from cmdop.agent.process import CONTROL, LOCK, START_FILE, STATUS_FIELDS, keep_proxies
 from cmdop.agent.verdict import DIALLING, STARTING
 from cmdop.control import ask
 from cmdop.deadline import Deadline
 from cmdop.errors import AgentDied, AgentNotRunning, AgentRunning, CmdopError, HomeUnusable, TimedOut
 from cmdop.home import Home
+from cmdop.transport.proxy import names_proxies, variables_of
 
 FAILURE_FILE: Final = "agent-failure.json"
 """Why the last start in the background came to nothing."""
@@ -74,9 +75,12 @@ def restart(home: Home, options: AgentOptions, program: Sequence[str] = PROGRAM)
     """Start anew with the flags of the last start; `options` has what those do not tell.
 
     The sessions go on. One that does not run is just started, and one that has a service
-    manager is started by that. Raises as `stop` and `start` do, TimedOut when it is not.
+    manager is started by that. Proxies are those of the last start as well, unless the
+    environment of `options` names some. Raises as `stop` and `start` do, TimedOut when it is not.
     """
     kept, supervised = home.read_json(START_FILE), is_supervised(home)
+    if names_proxies(options.environment):
+        keep_proxies(home, variables_of(options.environment))  # a service has another environment
     leave(home, again=True)
     if not supervised:
         return start(home, options if kept is None else options.with_json(kept), program, renew=True)
@@ -157,7 +161,8 @@ def _not_running(home: Home) -> AgentNotRunning:
 
 
 def _spawn(home: Home, options: AgentOptions, program: Sequence[str], renew: bool) -> subprocess.Popen[bytes]:
-    words = [*program, "agent", "start", "--foreground", "--detached", *(["--renew"] if renew else []), *options.flags]
+    again = ["--renew", "--as-before"] if renew else []
+    words = [*program, "agent", "start", "--foreground", "--detached", *again, *options.flags]
     # The path may be relative to our folder.
     env = {**options.environment_told, "CMDOP_HOME": str(home.folder().resolve())}
     try:

@@ -3,7 +3,7 @@
 As long as it is there the host serves; its end, without a word, means that the agent has
 died. JSON objects go both ways. From the agent, `do` says what:
 
-    serve   options, api_key, environment, was_online; become: words of the program to be, if any
+    serve   options, api_key, proxies, environment, was_online; become: words of the program to be, if any
     leave   the agent will go without ending the sessions
     stop    reason
 

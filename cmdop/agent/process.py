@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -34,6 +34,9 @@ CONTROL: Final = "agent.control"
 LOCK: Final = "agent.lock"
 START_FILE: Final = "agent-start.json"
 """The flags that an agent was started with, for `restart`; no secrets."""
+PROXIES_FILE: Final = "agent-proxies.json"
+"""The variables about proxies that it was started with, if any, for `restart` and for a service:
+neither has the environment of whoever started it. A proxy's password may be in it."""
 STATUS_FIELDS: Final = (
     "machine_id",
     "hostname",
@@ -41,6 +44,7 @@ STATUS_FIELDS: Final = (
     "fingerprint",
     "workspace",
     "relay",
+    "proxy",
     "uptime_seconds",
     "host_pid",
 )
@@ -49,6 +53,14 @@ _HOST_STOP_TIMEOUT_SECONDS: Final = 8.0
 """More than it needs to hang its sessions up and kill them, less than `cmdop agent stop` waits."""
 _HOST_ANSWER_TIMEOUT_SECONDS: Final = 1.5
 _LOG = logging.getLogger("cmdop.agent")
+
+
+def keep_proxies(home: Home, proxies: Mapping[str, str]) -> None:
+    """Keep the variables for the next start, or that there are none. Raises HomeUnusable."""
+    if proxies:
+        home.write_json(PROXIES_FILE, dict(proxies))
+    else:
+        home.remove(PROXIES_FILE)
 
 
 class AgentProcess:
@@ -86,6 +98,7 @@ class AgentProcess:
             raise AgentRunning(pid=lock.holder())
         try:
             self._home.write_json(START_FILE, self._options.to_json())
+            keep_proxies(self._home, self._options.proxies)
             control = ControlServer(self._home, CONTROL, self._answer)
             try:
                 self._keep_a_host()

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from cmdop.agent.verdict import DEGRADED, DIALLING, ONLINE, STARTING
 from cmdop.auth.fingerprint import fingerprint
 from cmdop.auth.keys import ApiKey, Role, bearer, parse_key
 from cmdop.errors import (
+    BadCaFile,
+    BadProxy,
     CmdopError,
     KeyRefused,
     NotEnrolled,
@@ -38,7 +41,7 @@ from cmdop.wire.relay_messages import AgentHello, Hello, Open, Welcome
 
 log = logging.getLogger("cmdop.agent")
 
-_FATAL = (KeyRefused, NotEnrolled, RoleTooLow, VersionMismatch, PlainTextRefused)
+_FATAL = (KeyRefused, NotEnrolled, RoleTooLow, VersionMismatch, PlainTextRefused, BadProxy, BadCaFile)
 """On the first try nothing gets better by trying again."""
 
 _ENROLLING = (Role.AGENT.value, Role.ADMIN.value)
@@ -120,9 +123,17 @@ class AgentService:
             "fingerprint": fingerprint(public_key(self._identity.static_key)),
             "workspace": self._enrolment.workspace if self._enrolment else None,
             "relay": self._server.url,
+            "proxy": self._proxy_url(),
             "uptime_seconds": round(time.monotonic() - self._started_at, 1),
             "sessions": self._shells.statuses(),
         }
+
+    def _proxy_url(self) -> str | None:
+        """What the relay is dialled through, as it may be shown; None for nothing, or for nothing that could be."""
+        with suppress(BadProxy):
+            proxy = self._options.way.choice(self._server).proxy
+            return proxy.url if proxy else None
+        return None
 
     # -- the relay -----------------------------------------------------------------------
 
@@ -211,7 +222,7 @@ class AgentService:
             credential, label = self._key.bearer, self._key.masked
         else:
             raise NotEnrolled(server=self._server.url)
-        return Dialling(self._server, credential, label, insecure=self._options.insecure)
+        return Dialling(self._server, credential, label, way=self._options.way)
 
     def _has_token(self, enrolled: Enrolment) -> bool:
         """Whether to come with the machine's token: not after another key was given."""

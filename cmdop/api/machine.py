@@ -203,7 +203,7 @@ class Machine:
             read_only=read_only,
             takeover=takeover,
             replay=replay,
-            insecure=access.insecure,
+            way=access.way,
         )
         joined = join_session(access.credential, access.device_key, access.known, wanted, _Untold(), access.passwords)
 

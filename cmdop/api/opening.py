@@ -18,6 +18,8 @@ from cmdop.errors import CmdopError, HomeUnusable, UsageError
 from cmdop.home import Home
 from cmdop.limits import PASSWORD_MAX_BYTES
 from cmdop.transport.address import parse_server
+from cmdop.transport.proxy import Proxies, Said
+from cmdop.transport.way import Way
 
 DEFAULT_HOME = ".cmdop"
 """In the user's home folder."""
@@ -32,6 +34,8 @@ def connect(
     password: str | None = None,
     home: str | PathLike[str] | None = None,
     insecure: bool = False,
+    ca_file: str | PathLike[str] | None = None,
+    proxy: str | None = None,
     machine_keys: Literal["accept-new", "strict"] = "accept-new",
 ) -> Machine:
     """Reach the machine that `host` means: a hostname, a friendly name, or the beginning of an id.
@@ -40,12 +44,14 @@ def connect(
     With nothing else named, key and relay are those of its active workspace, as
     `cmdop login` keeps them; `workspace` names another one. An `api_key` comes before
     what is kept, and `server` before the workspace's relay. No variable of the environment
-    is looked at: neither CMDOP_HOME, nor CMDOP_API_KEY, CMDOP_SERVER or CMDOP_AGENT_PASSWORD.
+    is looked at: neither CMDOP_HOME, nor CMDOP_API_KEY, CMDOP_SERVER, CMDOP_AGENT_PASSWORD or HTTPS_PROXY.
 
     `password` is the machine's, if it has one; else there may be one that is kept (`cmdop
     connect password set`). What it brings is good for the whole process. `machine_keys` says whether machines that
     are new here are let in (`accept-new`) or not (`strict`); one whose key has changed
-    never is. `insecure` allows ws:// over a network.
+    never is. `insecure` allows ws:// over a network. `ca_file` has the certificates (PEM) to trust
+    in place of the system's. `proxy` is what a relay that is not on this machine is dialled
+    through: `http://HOST:PORT` or `socks5://HOST:PORT`, with `USER:PASSWORD@` before HOST if it wants them.
 
     Raises an error of `cmdop.errors`: NoApiKey, BadKey, NoSuchMachine, AmbiguousMachine,
     MachineOffline, RelayUnreachable, KeyRefused and so on; docs/api.md has them all.
@@ -56,7 +62,7 @@ def connect(
     device = device_key(where)
     known = KnownMachines(where, parse_server(credential.server).url, credential.workspace, _policy(machine_keys))
     known.load()
-    reach = Reach(Access(credential, device, known, passwords, insecure))
+    reach = Reach(Access(credential, device, known, passwords, _way(insecure, ca_file, proxy)))
     try:
         return Machine(reach, reach.machine(host))
     except CmdopError:
@@ -71,6 +77,11 @@ def _home(named: str | PathLike[str] | None) -> Home:
         return Home(Path.home() / DEFAULT_HOME)
     except RuntimeError as error:
         raise HomeUnusable(path=f"~/{DEFAULT_HOME}", reason="nobody knows where this user's home folder is") from error
+
+
+def _way(insecure: bool, ca_file: str | PathLike[str] | None, proxy: str | None) -> Way:
+    said = Said("the argument proxy", proxy) if proxy else None
+    return Way(insecure, Path(ca_file) if ca_file is not None else None, Proxies(said, said))
 
 
 def _passwords(where: Home, given: str | None) -> Passwords:

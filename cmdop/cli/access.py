@@ -8,9 +8,10 @@ from cmdop.cli.machine_keys import ToldMachines, known_machines, tell
 from cmdop.cli.options import home
 from cmdop.cli.passwords import GivenPassword, ToldUser, passwords_for
 from cmdop.client.reach import Access
+from cmdop.transport.way import Way
 
 
-def access(given: Given, machine_keys: str, password: GivenPassword, insecure: bool) -> Access:
+def access(given: Given, machine_keys: str, password: GivenPassword, way: Way) -> Access:
     """What is odd about machines' keys and passwords is told on stderr; nobody is asked.
 
     Raises NoApiKey, BadKey, HomeUnusable, KnownMachinesCorrupt and so on.
@@ -18,4 +19,4 @@ def access(given: Given, machine_keys: str, password: GivenPassword, insecure: b
     credential = find_credential(home(), given)
     device = device_key(home())
     known = ToldMachines(known_machines(home(), credential, machine_keys))
-    return Access(credential, device, known, passwords_for(home(), password, ToldUser(tell)), insecure)
+    return Access(credential, device, known, passwords_for(home(), password, ToldUser(tell)), way)

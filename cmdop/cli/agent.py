@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,8 @@ from cmdop.cli.agent_install import install, uninstall
 from cmdop.cli.agent_password import password
 from cmdop.cli.options import api_key_option, home, json_option, server_option
 from cmdop.cli.output import print_json, printable
+from cmdop.cli.way import ca_file_option, told_of_proxies, trusted_file
+from cmdop.transport.proxy import names_proxies, variables_of
 
 if TYPE_CHECKING:
     from cmdop.agent.options import AgentOptions
@@ -36,19 +39,22 @@ agent.add_command(uninstall)
 @click.option("--detached", is_flag=True, hidden=True, help="The key comes on stdin; say failures to who started us.")
 @click.option("--renew", is_flag=True, hidden=True, help="A session host that is there becomes this program.")
 @click.option("--supervised", is_flag=True, hidden=True, help="A service manager starts the next one (--foreground).")
+@click.option("--as-before", is_flag=True, hidden=True, help="With the proxies of the last start, if none are named.")
 @click.option("--name", metavar="NAME", help="The machine's friendly name (default: its hostname).")
 @server_option
 @api_key_option
 @click.option("--shell", metavar="CMD", help="What to run in sessions (default: your login shell).")
 @click.option("--insecure", is_flag=True, help="Allow plain text (ws://) over a network.")
-def start(foreground: bool, detached: bool, renew: bool, **flags: Any) -> int:
+@ca_file_option
+def start(foreground: bool, detached: bool, renew: bool, as_before: bool, ca_file: Path | None, **flags: Any) -> int:
     """Start the agent; with --api-key the first time, to enrol this machine.
 
     Sessions that an agent left when it died are taken up again.
     """
     from cmdop.agent.options import AgentOptions
 
-    options = AgentOptions(**flags, environment=dict(os.environ))
+    proxies = _proxies(as_before or flags["supervised"])
+    options = AgentOptions(**flags, ca_file=_absolute(ca_file), proxies=proxies, environment=dict(os.environ))
     if foreground:
         return _run_here(options, detached, renew)
     from cmdop.agent import daemon
@@ -115,6 +121,22 @@ def logs(follow: bool, lines: int) -> None:
         tail.close()
 
 
+def _proxies(as_before: bool) -> dict[str, str]:
+    """What is said about proxies: here, or by whoever started the agent before."""
+    from cmdop.agent.options import texts
+    from cmdop.agent.process import PROXIES_FILE
+
+    if as_before and not names_proxies(os.environ):
+        return texts(home().read_json(PROXIES_FILE))
+    return variables_of(told_of_proxies())
+
+
+def _absolute(ca_file: Path | None) -> str | None:
+    """The file of --ca-file, or of SSL_CERT_FILE: the agent has another folder, and not this environment."""
+    named = ca_file or trusted_file()
+    return None if named is None else str(named.absolute())
+
+
 def _run_here(options: AgentOptions, detached: bool, renew: bool) -> int:
     """Be the agent until SIGTERM, SIGINT or SIGHUP, or `cmdop agent stop`; the exit status."""
     from cmdop.agent import daemon
@@ -178,7 +200,7 @@ def _status_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("key", found.get("fingerprint") or "?"),
         ("hostname", found.get("hostname") or "?"),
         ("workspace", found.get("workspace") or "not enrolled"),
-        ("relay", found.get("relay") or "?"),
+        ("relay", (found.get("relay") or "?") + (f" through {found['proxy']}" if found.get("proxy") else "")),
         ("pid", f"{found['pid']} (its session host: {found.get('host_pid') or '?'})"),
         ("uptime", _span(found.get("uptime_seconds"))),
         ("sessions", str(len(sessions))),

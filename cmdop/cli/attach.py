@@ -98,7 +98,7 @@ def _wanted(options: ConnectOptions, terminal: Terminal) -> Wanted:
         read_only=options.read_only,
         takeover=options.takeover,
         replay=options.replay,
-        insecure=options.insecure,
+        way=options.way,
         machine_id=options.machine_id,
     )
 

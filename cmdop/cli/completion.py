@@ -132,12 +132,13 @@ def _machines(context: click.Context) -> tuple[MachineName, ...]:
     from cmdop.auth.credentials import Given, find_credential
     from cmdop.auth.keys import parse_key
     from cmdop.auth.workspaces import load_workspaces
+    from cmdop.cli.way import the_way
     from cmdop.client.connect import reach_relay
     from cmdop.client.machine_names import Place, machine_names
     from cmdop.limits import DEFAULT_SERVER
     from cmdop.wire.relay_messages import MachineRecord
 
-    said = {name: _said(context, name) for name in ("server", "api_key", "workspace", "insecure")}
+    said = {name: _said(context, name) for name in ("server", "api_key", "workspace", "insecure", "ca_file")}
     given = Given(said["server"], said["api_key"], said["workspace"])
     known = load_workspaces(home())
     workspace = given.workspace or known.active
@@ -145,7 +146,7 @@ def _machines(context: click.Context) -> tuple[MachineName, ...]:
     key_id = parse_key(given.api_key).key_id if given.api_key else ""
 
     def ask() -> tuple[MachineRecord, ...]:
-        link = reach_relay(find_credential(home(), given), bool(said["insecure"]))
+        link = reach_relay(find_credential(home(), given), the_way(bool(said["insecure"]), said["ca_file"]))
         try:
             return link.machines()
         finally:

@@ -10,8 +10,10 @@ from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.machine_keys import machine_keys_option
 from cmdop.cli.options import api_key_option, given_by, home, json_option, no_interactive_option, server_option
 from cmdop.cli.passwords import NOT_GIVEN, GivenPassword, given_password, password_options
+from cmdop.cli.way import way_options
 from cmdop.errors import HostMissing, NotATerminal, UsageError
 from cmdop.home import Home
+from cmdop.transport.way import PLAIN_WAY, Way
 
 SUBCOMMANDS = {
     "exec": ("cmdop.cli.connect_exec", "One command on a machine: its pipes, its exit status."),
@@ -36,7 +38,7 @@ class ConnectOptions:
     session: str = ""
     read_only: bool = False
     detach_keys: str | None = None
-    insecure: bool = False
+    way: Way = PLAIN_WAY
     outlives: bool = True
     """Whether a session that is left is kept for a while."""
     takeover: bool = False
@@ -117,7 +119,7 @@ class HostOrVerb(click.Group):
 @no_interactive_option
 @machine_keys_option
 @password_options
-@click.option("--insecure", is_flag=True, help="Allow ws:// over a network.")
+@way_options
 @click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use.")
 @server_option
 @api_key_option
@@ -138,7 +140,7 @@ def connect(
     machine_keys: str,
     password: str | None,
     password_file: str | None,
-    insecure: bool,
+    way: Way,
     workspace: str | None,
     server: str | None,
     api_key: str | None,
@@ -170,7 +172,7 @@ def connect(
         session,
         read_only,
         detach_keys,
-        insecure,
+        way,
         takeover=takeover,
         replay=replay,
         machine_keys=machine_keys,

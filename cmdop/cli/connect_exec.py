@@ -157,7 +157,7 @@ def _reach(asked: Asked) -> Reach:
     from cmdop.cli.access import access
     from cmdop.client.reach import Reach
 
-    return Reach(access(asked.flags.given, asked.machine_keys, asked.password, asked.flags.insecure))
+    return Reach(access(asked.flags.given, asked.machine_keys, asked.password, asked.flags.way))
 
 
 def _streamed(asked: Asked, calls: MachineCalls, wanted: Execute) -> CommandEnd:

@@ -11,6 +11,8 @@ import click
 
 from cmdop.auth.credentials import Given
 from cmdop.cli.options import api_key_option, given_by, json_option, no_interactive_option, server_option
+from cmdop.cli.way import way_options
+from cmdop.transport.way import PLAIN_WAY, Way
 
 Verb = Callable[..., int | None]
 
@@ -22,7 +24,7 @@ class Flags:
     given: Given
     as_json: bool = False
     no_interactive: bool = False
-    insecure: bool = False
+    way: Way = PLAIN_WAY
 
 
 def takes_flags(verb: Verb) -> Verb:
@@ -44,13 +46,13 @@ def takes_flags(verb: Verb) -> Verb:
             here.workspace or before.workspace,
             here.environment_key,
         )
-        flags = Flags(given, as_json, rest.pop("no_interactive") or as_json, rest.pop("insecure"))
+        flags = Flags(given, as_json, rest.pop("no_interactive") or as_json, rest.pop("way"))
         return verb(flags, *args, **rest)
 
     options = (
         json_option,
         no_interactive_option,
-        click.option("--insecure", is_flag=True, help="Allow ws:// over a network."),
+        way_options,
         api_key_option,
         click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use."),
         server_option,

@@ -94,7 +94,7 @@ def _admin(flags: Flags, what: str) -> Iterator[_Admin]:
 
     credential = find_credential(home(), flags.given)
     need_admin(credential.key, what)
-    link = reach_relay(credential, flags.insecure, want_machines=False)
+    link = reach_relay(credential, flags.way, want_machines=False)
     try:
         yield _Admin(credential.key, link)
     finally:

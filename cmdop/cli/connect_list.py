@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def list_all(options: ConnectOptions) -> int:
     """Print the machines, online ones first, then by name."""
     credential = find_credential(home(), options.given)
-    link = reach_relay(credential, options.insecure)
+    link = reach_relay(credential, options.way)
     try:
         machines = [m for m in link.machines() if m.online or not options.online]
         workspace = link.welcome.workspace

@@ -19,6 +19,7 @@ from cmdop.cli.progress import say
 from cmdop.cli.prompt import ask_text, can_ask
 from cmdop.errors import AmbiguousMachine, FingerprintDiffers, NoSuchMachine
 from cmdop.limits import UUID_PREFIX_MIN_CHARS
+from cmdop.transport.way import Way
 
 
 @click.group()
@@ -45,7 +46,7 @@ def accept(flags: Flags, host: str, fingerprint: str | None) -> None:
       cmdop connect machine accept prod-api-1
     """
     credential = find_credential(home(), flags.given)
-    seen = _look(credential, host, flags.insecure)
+    seen = _look(credential, host, flags.way)
     shown = fingerprint_of(seen.key)
     if fingerprint is not None and fingerprint.strip() != shown:
         raise FingerprintDiffers(name=seen.name, fingerprint=shown, wanted=fingerprint.strip())
@@ -96,12 +97,12 @@ def forget_machine(host: str, workspace: str | None, as_json: bool) -> None:
         say(f"the key of {found.name} ({found.machine_id}) is forgotten")
 
 
-def _look(credential: Credential, host: str, insecure: bool) -> Sighting:
+def _look(credential: Credential, host: str, way: Way) -> Sighting:
     from cmdop.client.connect import reach_relay
     from cmdop.client.look import look_at
     from cmdop.client.resolver import one, require_online
 
-    link = reach_relay(credential, insecure)
+    link = reach_relay(credential, way)
     try:
         found = require_online(one(host, link.machines()), time.time())
         return look_at(link, found, credential.key, device_key(home()))

@@ -96,7 +96,7 @@ def _machine(flags: Flags, host: str) -> MachineRecord:
     from cmdop.client.connect import reach_relay
     from cmdop.client.resolver import one
 
-    link = reach_relay(find_credential(home(), flags.given), flags.insecure)
+    link = reach_relay(find_credential(home(), flags.given), flags.way)
     try:
         return one(host, link.machines())
     finally:

@@ -16,8 +16,8 @@ CHECKS: Final = (
     Check("modes", doctor_home.file_modes, needs="home"),
     Check("keyring", doctor_here.keyring, needs="home"),
     Check("relay", doctor_relay.which_relay),
-    Check("proxy", doctor_here.proxy),
-    Check("dns", doctor_relay.dns, needs="relay"),
+    Check("proxy", doctor_relay.proxy, needs="relay"),
+    Check("dns", doctor_relay.dns, needs="proxy"),
     Check("tcp", doctor_relay.tcp, needs="dns"),
     Check("tls", doctor_relay.tls, needs="tcp"),
     Check("websocket", doctor_relay.websocket, needs="tls"),
@@ -47,7 +47,7 @@ def doctor(flags: Flags) -> int:
     from cmdop.cli.debug import keep_off_the_terminal
 
     keep_off_the_terminal()
-    subject = Subject(flags.given, flags.insecure)
+    subject = Subject(flags.given, flags.way)
     found = examine(CHECKS, subject, _say_nothing if flags.as_json else _print)
     failed = [name for name, finding in found if finding.status is Status.FAIL]
     if flags.as_json:

@@ -12,6 +12,7 @@ from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.debug import note
 from cmdop.errors import CmdopError
 from cmdop.limits import DIAL_TIMEOUT_SECONDS
+from cmdop.transport.way import PLAIN_WAY, Way
 
 if TYPE_CHECKING:
     from cmdop.client.link import RelayLink
@@ -46,7 +47,7 @@ class Subject:
     """
 
     given: Given = field(default_factory=Given)
-    insecure: bool = False
+    way: Way = PLAIN_WAY
     server: ServerAddress | None = None
     credential: Credential | None = None
     no_credential: CmdopError | None = None

@@ -1,12 +1,10 @@
-"""`cmdop doctor`, this machine: proxies, keyring, terminal, agent, terminal model."""
+"""`cmdop doctor`, this machine: keyring, terminal, agent, terminal model."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from cmdop.agent import daemon
 from cmdop.agent.identity import Enrolment
@@ -18,49 +16,7 @@ from cmdop.errors import AgentDied, AgentNotRunning, KeyringUnusable, ModelUnusa
 from cmdop.screen.library import Library, library_path
 from cmdop.winsize import Winsize
 
-_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-_NO_PROXIES: Final = ("NO_PROXY", "no_proxy")
 _PLAIN_TERMINALS: Final = ("", "dumb", "unknown")
-
-
-# -- proxies ------------------------------------------------------------------------------
-
-
-def proxy(subject: Subject) -> Finding:
-    server = subject.server
-    if server is None:
-        return judge_proxy(os.environ, "the relay")
-    return judge_proxy(os.environ, None if server.loopback else server.host)
-
-
-def judge_proxy(environment: Mapping[str, str], host: str | None) -> Finding:
-    """What the environment says of proxies to a host; None for one that needs none."""
-    name = next((name for name in _PROXIES if environment.get(name)), None)
-    if name is None:
-        return Finding(Status.OK, "none is set; the relay is dialled directly")
-    shown = f"{name} is {_without_password(environment[name])}"
-    excepted = next((environment[one] for one in _NO_PROXIES if environment.get(one)), "")
-    if host is None or _is_excepted(host, excepted):
-        why = "it stays on this machine" if host is None else f"NO_PROXY is {excepted}"
-        return Finding(Status.OK, f"{shown}; the relay is dialled directly, as {why}")
-    fix = f"if only the proxy leads out of this network, let {host} through without it"
-    return Finding(Status.WARN, f"{shown}; cmdop does not use it: the relay is dialled directly", fix)
-
-
-def _is_excepted(host: str, no_proxy: str) -> bool:
-    """As curl reads NO_PROXY: names with all below them, split by commas, or `*`."""
-    names = [name.strip().lower().lstrip(".") for name in no_proxy.split(",")]
-    return any(name == "*" or host.lower() == name or (name and host.lower().endswith(f".{name}")) for name in names)
-
-
-def _without_password(url: str) -> str:
-    """A proxy's URL as it may be shown."""
-    try:
-        parts = urlsplit(url if "://" in url else f"//{url}")
-    except ValueError:
-        return "set to what is no URL"
-    scheme = f"{parts.scheme}://" if parts.scheme else ""
-    return scheme + parts.netloc.rpartition("@")[2]
 
 
 # -- keyring ------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def which_relay(subject: Subject) -> Finding:
     except CmdopError as error:
         subject.no_credential = error
     server = subject.server = parse_server(subject.credential.server if subject.credential else _usual(subject))
-    if not (server.secure or server.loopback or subject.insecure):
+    if not (server.secure or server.loopback or subject.way.insecure):
         raise PlainTextRefused(server=server.url)
     return Finding(Status.OK, f"{server.url}, port {server.port}")
 
@@ -54,24 +54,38 @@ def _usual(subject: Subject) -> str:
     return known.servers.get(subject.given.workspace or known.active, usual)
 
 
+def proxy(subject: Subject) -> Finding:
+    """Which proxy the relay is dialled through, or why none. Whether it works is found out on the way."""
+    chosen, why = subject.way.choice(_server(subject))
+    if chosen is None:
+        return Finding(Status.OK, f"none, as {why}")
+    return Finding(Status.OK, f"{chosen.url}, as {why}")
+
+
 def dns(subject: Subject) -> Finding:
-    server = _server(subject)
-    addresses = probe.look_up(server)
-    if addresses == [server.host]:
-        return Finding(Status.OK, f"{server.host} is an address, and not looked up")
-    more = "" if len(addresses) <= _SHOWN_ADDRESSES else f" and {len(addresses) - _SHOWN_ADDRESSES} more"
-    return Finding(Status.OK, f"{server.host} is {', '.join(addresses[:_SHOWN_ADDRESSES])}{more}")
+    """The first name that is looked up: behind a proxy the relay's own is the proxy's to know."""
+    server, way = _server(subject), subject.way
+    first = way.first(server)
+    addresses = probe.look_up(server, way)
+    if addresses == [first.host]:
+        detail = f"{first.host} is an address, and not looked up"
+    else:
+        more = "" if len(addresses) <= _SHOWN_ADDRESSES else f" and {len(addresses) - _SHOWN_ADDRESSES} more"
+        detail = f"{first.host} is {', '.join(addresses[:_SHOWN_ADDRESSES])}{more}"
+    return Finding(Status.OK, detail if first is server else f"{detail}; {server.host} is for the proxy to look up")
 
 
 def tcp(subject: Subject) -> Finding:
-    seconds = probe.reach(_server(subject), STEP_TIMEOUT_SECONDS)
-    return Finding(Status.OK, f"connected in {_shown(seconds)}")
+    server, way = _server(subject), subject.way
+    seconds = probe.reach(server, STEP_TIMEOUT_SECONDS, way)
+    to_proxy = "" if way.first(server) is server else " to the proxy"
+    return Finding(Status.OK, f"connected{to_proxy} in {_shown(seconds)}")
 
 
 def tls(subject: Subject) -> Finding:
     server = _server(subject)
     if server.secure:
-        return judge_tls(probe.shake_hands(server, STEP_TIMEOUT_SECONDS), time.time())
+        return judge_tls(probe.shake_hands(server, STEP_TIMEOUT_SECONDS, subject.way), time.time())
     if server.loopback:
         return Finding(Status.OK, "none is needed: it stays on this machine")
     fix = "use wss://; sessions are sealed all the same, but not your key's relay half"
@@ -90,7 +104,7 @@ def judge_tls(about: probe.TlsAbout, now: float) -> Finding:
 def websocket(subject: Subject) -> Finding:
     credential = subject.credential
     shown = credential.key.bearer if credential else ""
-    subject.answer = probe.ask_upgrade(_server(subject), shown, STEP_TIMEOUT_SECONDS)
+    subject.answer = probe.ask_upgrade(_server(subject), shown, STEP_TIMEOUT_SECONDS, subject.way)
     return judge_answer(subject.answer)
 
 
@@ -122,7 +136,7 @@ def credential(subject: Subject) -> Finding:
         return from_error(error, Status.WARN)
     from cmdop.client.connect import reach_relay
 
-    subject.link = link = reach_relay(found, subject.insecure, want_machines=False)
+    subject.link = link = reach_relay(found, subject.way, want_machines=False)
     about = link.welcome
     return Finding(
         Status.OK, f'{found.key.masked} is taken: {about.operator} ({about.role}) in workspace "{about.workspace}"'

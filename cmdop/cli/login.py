@@ -15,9 +15,11 @@ from cmdop.cli.options import home, json_option, no_interactive_option, server_o
 from cmdop.cli.output import print_json
 from cmdop.cli.progress import say
 from cmdop.cli.prompt import ask_hidden, ask_text, can_ask
+from cmdop.cli.way import way_options
 from cmdop.errors import InputMissing, UsageError, WorkspaceTaken
 from cmdop.limits import DEFAULT_SERVER
 from cmdop.transport.address import parse_server
+from cmdop.transport.way import Way
 
 if TYPE_CHECKING:
     from cmdop.wire.relay_messages import Welcome
@@ -34,9 +36,9 @@ class _Entered(NamedTuple):
 @click.option("--workspace", metavar="NAME", help="What to call the workspace here (default: what its relay calls it).")
 @server_option
 @no_interactive_option
-@click.option("--insecure", is_flag=True, help="Allow ws:// over a network.")
+@way_options
 @json_option
-def login(workspace: str | None, server: str | None, no_interactive: bool, insecure: bool, as_json: bool) -> None:
+def login(workspace: str | None, server: str | None, no_interactive: bool, way: Way, as_json: bool) -> None:
     """Check an API key with its relay, keep it, and make its workspace the active one.
 
     \b
@@ -52,7 +54,7 @@ def login(workspace: str | None, server: str | None, no_interactive: bool, insec
     try:
         asking = can_ask() and not (no_interactive or as_json)
         entered = _ask(server, usual or DEFAULT_SERVER) if asking else _read(server, usual)
-        welcome = _check(entered, insecure)
+        welcome = _check(entered, way)
     except (click.Abort, KeyboardInterrupt):
         say("cancelled: nothing was kept")
         raise
@@ -97,11 +99,11 @@ def _usable(text: str) -> ApiKey:
     return key
 
 
-def _check(entered: _Entered, insecure: bool) -> Welcome:
+def _check(entered: _Entered, way: Way) -> Welcome:
     """What the relay says to the key. Raises RelayUnreachable, KeyRefused and so on."""
     from cmdop.client.connect import reach_relay
 
-    link = reach_relay(Credential(entered.key, entered.server, ""), insecure, want_machines=False)
+    link = reach_relay(Credential(entered.key, entered.server, ""), way, want_machines=False)
     link.close()
     return link.welcome
 

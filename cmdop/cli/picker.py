@@ -66,9 +66,9 @@ def pick(options: ConnectOptions) -> int:
     credential = find_credential(home(), options.given)
     left: dict[str, float] = {}
     while True:
-        link = reach_relay(credential, options.insecure)
+        link = reach_relay(credential, options.way)
         used = {**_recently_used(credential), **left}
-        picker = Picker(link, lambda: reach_relay(credential, options.insecure), used)
+        picker = Picker(link, lambda: reach_relay(credential, options.way), used)
         machine = picker.machine()
         if machine is None:
             return 0

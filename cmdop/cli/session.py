@@ -137,7 +137,7 @@ def attach(flags: Flags, wanted: str) -> int:
         as_json=flags.as_json,
         no_interactive=flags.no_interactive,
         session=located.session_id,
-        insecure=flags.insecure,
+        way=flags.way,
         machine_keys=flags.machine_keys,
         password=flags.password,
     )

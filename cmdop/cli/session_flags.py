@@ -13,7 +13,9 @@ from cmdop.auth.credentials import Given
 from cmdop.cli.machine_keys import machine_keys_option
 from cmdop.cli.options import api_key_option, given_by, json_option, no_interactive_option, server_option
 from cmdop.cli.passwords import NOT_GIVEN, GivenPassword, given_password, password_options
+from cmdop.cli.way import way_options
 from cmdop.errors import UsageError
+from cmdop.transport.way import PLAIN_WAY, Way
 
 Verb = Callable[..., int | None]
 
@@ -26,7 +28,7 @@ class Flags:
     host: str | None = None
     as_json: bool = False
     no_interactive: bool = False
-    insecure: bool = False
+    way: Way = PLAIN_WAY
     machine_keys: str = "accept-new"
     password: GivenPassword = NOT_GIVEN
 
@@ -51,7 +53,7 @@ def takes_flags(verb: Verb) -> Verb:
             rest.pop("at_host"),
             as_json,
             no_interactive,
-            rest.pop("insecure"),
+            rest.pop("way"),
             rest.pop("machine_keys"),
             given_password(rest.pop("password"), rest.pop("password_file")),
         )
@@ -62,7 +64,7 @@ def takes_flags(verb: Verb) -> Verb:
         api_key_option,
         server_option,
         click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use."),
-        click.option("--insecure", is_flag=True, help="Allow ws:// over a network."),
+        way_options,
         no_interactive_option,
         machine_keys_option,
         password_options,

@@ -21,7 +21,7 @@ class Reached:
 
     def __init__(self, flags: Flags) -> None:
         self._flags = flags
-        self._reach = Reach(access(flags.given, flags.machine_keys, flags.password, flags.insecure))
+        self._reach = Reach(access(flags.given, flags.machine_keys, flags.password, flags.way))
         self.credential = self._reach.access.credential
         self.workspace, self.surveyor = self._reach.workspace, self._reach.surveyor
 

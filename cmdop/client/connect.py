@@ -6,7 +6,6 @@ import os
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from cmdop.auth.credentials import Credential
@@ -21,6 +20,7 @@ from cmdop.errors import CmdopError, MachineChanged, RemoteProtocolError
 from cmdop.limits import PROTOCOL_VERSION, WINDOW_MIN_BYTES
 from cmdop.transport.address import parse_server
 from cmdop.transport.dial import Dialling
+from cmdop.transport.way import PLAIN_WAY, Way
 from cmdop.winsize import Winsize
 from cmdop.wire.relay_messages import MachineRecord
 from cmdop.wire.session_messages import Ready, Register
@@ -64,8 +64,7 @@ class Wanted:
     takeover: bool = False
     replay: str = "all"
     command: tuple[str, ...] = ()
-    insecure: bool = False
-    ca_file: Path | None = None
+    way: Way = PLAIN_WAY
     machine_id: str = ""
     """The machine, where it is known already; `host` is only how it is called then."""
     client_id: str = field(default_factory=lambda: os.urandom(8).hex())
@@ -100,12 +99,10 @@ class Place:
     winsize: Winsize
 
 
-def reach_relay(
-    credential: Credential, insecure: bool = False, ca_file: Path | None = None, want_machines: bool = True
-) -> RelayLink:
+def reach_relay(credential: Credential, way: Way = PLAIN_WAY, want_machines: bool = True) -> RelayLink:
     """A connection to the credential's relay, with the machines of the workspace if they are wanted."""
     key = credential.key
-    to = Dialling(parse_server(credential.server), key.bearer, key.masked, insecure=insecure, ca_file=ca_file)
+    to = Dialling(parse_server(credential.server), key.bearer, key.masked, way=way)
     return connect_relay(to, want_machines)
 
 
@@ -139,7 +136,7 @@ def join_session(
     """
     passwords = passwords or Passwords()
     with progress.step(f"resolving {wanted.host}") as step:
-        link = reach_relay(credential, wanted.insecure, wanted.ca_file)
+        link = reach_relay(credential, wanted.way)
         try:
             machine = one(wanted.machine_id or wanted.host, link.machines())
             require_online(machine, time.time())
@@ -186,7 +183,7 @@ def resume_session(
     """
     machine_id = before.machine.machine_id
     proven = (passwords or Passwords()).proven_only(machine_id)
-    link = reach_relay(credential, wanted.insecure, wanted.ca_file, want_machines=False)
+    link = reach_relay(credential, wanted.way, want_machines=False)
     try:
         stream = _open(link, credential, device_key, _SameKey(before.stream), before.machine, wanted)
         joined = _enter(stream, before.machine, credential.key.key_id, _again(wanted, before, place), proven)

@@ -272,7 +272,7 @@ class MachineStream:
 def connect_relay(to: Dialling, want_machines: bool) -> RelayLink:
     """Dial a relay as a client. Raises RelayUnreachable, KeyRefused, VersionMismatch and so on."""
     headers = {**to.headers, WANT_HEADER: WANT_MACHINES} if want_machines else to.headers
-    connection = dial(Dialling(to.server, to.credential, to.key_label, headers, to.insecure, to.ca_file))
+    connection = dial(Dialling(to.server, to.credential, to.key_label, headers, to.way))
     try:
         return RelayLink(connection, to.server.url)
     except CmdopError:

@@ -14,22 +14,21 @@ from cmdop.client.question import Asker
 from cmdop.client.resolver import display_name, one, require_online
 from cmdop.client.survey import Surveyor
 from cmdop.errors import CmdopError
+from cmdop.transport.way import PLAIN_WAY, Way
 from cmdop.wire.relay_messages import MachineRecord
 
 
 @dataclass(frozen=True)
 class Access:
     """With what machines are reached: a key and its relay, this device's static key, which
-    machines are known, and what is said to those that have a password.
-
-    `insecure` allows plain text over a network.
+    machines are known, what is said to those that have a password, and the way to the relay.
     """
 
     credential: Credential
     device_key: bytes = field(repr=False)
     known: MachineCheck
     passwords: Passwords
-    insecure: bool = False
+    way: Way = PLAIN_WAY
 
 
 class Reach:
@@ -38,7 +37,7 @@ class Reach:
     def __init__(self, access: Access) -> None:
         """Raises RelayUnreachable, KeyRefused and what else reaching a relay raises."""
         self.access = access
-        link = reach_relay(access.credential, access.insecure)
+        link = reach_relay(access.credential, access.way)
         self._link: RelayLink | None = link
         """The connection to the relay, until somebody has a stream in it: then it is theirs."""
         self._fresh_until = time.monotonic() + STALE_SECONDS
@@ -72,7 +71,7 @@ class Reach:
             self.close()
         link, self._link = self._link, None
         if link is None:
-            link = reach_relay(access.credential, access.insecure, want_machines=False)
+            link = reach_relay(access.credential, access.way, want_machines=False)
         try:
             return link.open(machine, key.role.attaches_as, key, access.device_key, access.known)
         except CmdopError:

@@ -1,8 +1,7 @@
 """Dialling a relay: TCP, TLS, the WebSocket upgrade; then whole messages.
 
-The only file that imports websocket-client. It speaks HTTP and RFC 6455 for us over a
-stream of ours, which reads ahead (one system call a message) and sends through the
-outbox, so that no sender ever blocks.
+websocket-client speaks HTTP and RFC 6455 for us over a stream of ours, which reads ahead
+(one system call a message) and sends through the outbox, so that no sender ever blocks.
 """
 
 from __future__ import annotations
@@ -13,10 +12,6 @@ import ssl
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import websocket
-from websocket import ABNF
 
 from cmdop.deadline import Deadline
 from cmdop.errors import (
@@ -24,17 +19,18 @@ from cmdop.errors import (
     ConnectionClosed,
     KeyRefused,
     PlainTextRefused,
-    RelayUnreachable,
-    RelayUntrusted,
     RemoteProtocolError,
 )
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, DIAL_TIMEOUT_SECONDS, DIRECTORY_MAX_BYTES, KIB, SUBPROTOCOL
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.framing import FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
-from cmdop.transport.reaching import connect, reason_of
+from cmdop.transport.reaching import connect, reason_of, unreachable
 from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
+from cmdop.transport.trust import trusting
+from cmdop.transport.way import PLAIN_WAY, Way
+from cmdop.transport.websocket_client import ABNF, websocket
 
 _REFUSED_STATUSES = (401, 403, 429)
 _ANSWER_MAX_BYTES = 64 * KIB
@@ -50,41 +46,40 @@ class Dialling:
     key_label: str = ""
     """The credential as an error may show it."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    insecure: bool = False
-    ca_file: Path | None = None
+    way: Way = PLAIN_WAY
 
 
 def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> DialledConnection:
     """A connection to the relay, all steps within one timeout.
 
-    Raises RelayUnreachable, KeyRefused, or PlainTextRefused for ws:// off loopback.
+    Raises RelayUnreachable, KeyRefused, PlainTextRefused for ws:// off loopback, and BadProxy or
+    BadCaFile for a way that is none.
     """
-    server = to.server
-    if not (server.secure or server.loopback or to.insecure):
+    server, way = to.server, to.way
+    if not (server.secure or server.loopback or way.insecure):
         raise PlainTextRefused(server=server.url)
     deadline = Deadline(timeout_seconds)
+    context = trusting(way.ca_file) if server.secure else None
     sock: socket.socket | None = None
     try:
-        sock = connect(server, deadline)
+        sock = connect(server, way, deadline)
         tune(sock)
-        return _upgrade(to, sock, _start_tls(to, sock, deadline), deadline)
+        tls = None
+        if context is not None:
+            tls = Tls(sock, context, server.host)
+            tls.handshake(deadline)
+        return _upgrade(to, sock, tls, deadline)
     # ValueError: a host name that cannot be one, or numbers in HTTP that are none.
     except (OSError, websocket.WebSocketException, ValueError, CmdopError) as error:
         if sock is not None:
             sock.close()
         if isinstance(error, CmdopError) and not isinstance(error, ConnectionClosed | RemoteProtocolError):
             raise
-        kind = RelayUntrusted if isinstance(error, ssl.SSLCertVerificationError) else RelayUnreachable
-        raise kind(server=server.url, reason=_reason(error, timeout_seconds)) from error
+        if isinstance(error, ssl.SSLCertVerificationError):
+            from cmdop.transport.presented import untrusted  # for who needs it
 
-
-def _start_tls(to: Dialling, sock: socket.socket, deadline: Deadline) -> Tls | None:
-    if not to.server.secure:
-        return None
-    context = ssl.create_default_context(cafile=str(to.ca_file) if to.ca_file else None)
-    tls = Tls(sock, context, to.server.host)
-    tls.handshake(deadline)
-    return tls
+            raise untrusted(server, way, error, deadline) from error
+        raise unreachable(server, way, _reason(error, timeout_seconds)) from error
 
 
 def _upgrade(to: Dialling, sock: socket.socket, tls: Tls | None, deadline: Deadline) -> DialledConnection:

@@ -19,10 +19,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from cmdop.deadline import Deadline
-from cmdop.errors import CmdopError, RelayUnreachable, RelayUntrusted
+from cmdop.errors import CmdopError
 from cmdop.limits import SUBPROTOCOL
 from cmdop.transport.address import ENDPOINT_PATH, ServerAddress
-from cmdop.transport.reaching import connect, reason_of
+from cmdop.transport.presented import untrusted
+from cmdop.transport.reaching import connect, connect_to, reason_of, unreachable
+from cmdop.transport.trust import trusting
+from cmdop.transport.way import PLAIN_WAY, Way
 
 _BODY_MAX_BYTES: Final = 500
 _REFUSED_STATUSES: Final = (401, 403, 429)
@@ -51,50 +54,48 @@ class Answer:
     """How long it took, from the first byte of the request on."""
 
 
-def look_up(server: ServerAddress) -> list[str]:
-    """The host's addresses, in the order in which they are tried. Raises RelayUnreachable.
+def look_up(server: ServerAddress, way: Way = PLAIN_WAY) -> list[str]:
+    """The addresses of the relay's host, or of its proxy's, in the order in which they are tried.
 
-    Blocks as long as the system's resolver does.
+    Raises RelayUnreachable. Blocks as long as the system's resolver does.
     """
-    with _translated(server):
-        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    with _translated(server, way):
+        first = way.first(server)
+        found = socket.getaddrinfo(first.host, first.port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def reach(server: ServerAddress, timeout_seconds: float) -> float:
-    """How many seconds it took to connect over TCP. Raises RelayUnreachable."""
-    with _translated(server, timeout_seconds):
+def reach(server: ServerAddress, timeout_seconds: float, way: Way = PLAIN_WAY) -> float:
+    """How many seconds it took to connect over TCP, to the relay or to its proxy. Raises RelayUnreachable."""
+    with _translated(server, way, timeout_seconds):
         before = time.monotonic()
-        _connect(server, timeout_seconds).close()
+        first = way.first(server)
+        connect_to(first.host, first.port, Deadline(timeout_seconds)).close()
         return time.monotonic() - before
 
 
-def shake_hands(server: ServerAddress, timeout_seconds: float) -> TlsAbout:
+def shake_hands(server: ServerAddress, timeout_seconds: float, way: Way = PLAIN_WAY) -> TlsAbout:
     """What TLS with the relay is like.
 
     Raises RelayUntrusted, with who issued the certificate, or RelayUnreachable.
     """
-    with _translated(server, timeout_seconds):
-        try:
-            with _secured(server, ssl.create_default_context(), timeout_seconds) as tls:
-                about = tls.getpeercert() or {}
-                expires = ssl.cert_time_to_seconds(str(about["notAfter"]))
-                return TlsAbout(tls.version() or "TLS", _issuer(tls), expires)
-        except ssl.SSLCertVerificationError as error:
-            reason = f"{_reason(error, timeout_seconds)}; it is issued by {_unverified(server, timeout_seconds)}"
-            raise RelayUntrusted(server=server.url, reason=reason) from error
+    with _translated(server, way, timeout_seconds), _secured(server, way, timeout_seconds) as tls:
+        from cmdop.transport.certificate import expires_of, issuer_of  # a tenth of a second, for who needs it
+
+        shown = tls.getpeercert(binary_form=True) or b""
+        return TlsAbout(tls.version() or "TLS", issuer_of(shown), expires_of(shown))
 
 
-def ask_upgrade(server: ServerAddress, credential: str, timeout_seconds: float) -> Answer:
+def ask_upgrade(server: ServerAddress, credential: str, timeout_seconds: float, way: Way = PLAIN_WAY) -> Answer:
     """What the relay answers to who asks for a WebSocket (RFC 6455 §4.1) with a credential, or with none.
 
     Raises RelayUnreachable or RelayUntrusted.
     """
-    with _translated(server, timeout_seconds):
+    with _translated(server, way, timeout_seconds):
         if server.secure:
-            sock: socket.socket = _secured(server, ssl.create_default_context(), timeout_seconds)
+            sock: socket.socket = _secured(server, way, timeout_seconds)
         else:
-            sock = _connect(server, timeout_seconds)
+            sock = _connect(server, way, timeout_seconds)
         with sock:
             return _answer(server, sock, credential)
 
@@ -137,14 +138,15 @@ def _date(header: str | None) -> float | None:
     return None
 
 
-def _connect(server: ServerAddress, timeout_seconds: float) -> socket.socket:
-    sock = connect(server, Deadline(timeout_seconds))
+def _connect(server: ServerAddress, way: Way, timeout_seconds: float) -> socket.socket:
+    sock = connect(server, way, Deadline(timeout_seconds))
     sock.settimeout(timeout_seconds)
     return sock
 
 
-def _secured(server: ServerAddress, context: ssl.SSLContext, timeout_seconds: float) -> ssl.SSLSocket:
-    sock = _connect(server, timeout_seconds)
+def _secured(server: ServerAddress, way: Way, timeout_seconds: float) -> ssl.SSLSocket:
+    context = trusting(way.ca_file)
+    sock = _connect(server, way, timeout_seconds)
     try:
         return context.wrap_socket(sock, server_hostname=server.host)
     except BaseException:
@@ -152,33 +154,18 @@ def _secured(server: ServerAddress, context: ssl.SSLContext, timeout_seconds: fl
         raise
 
 
-def _unverified(server: ServerAddress, timeout_seconds: float) -> str:
-    """Who issued a certificate that nobody trusts, as far as that can be learnt. Nothing else is said there."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    with contextlib.suppress(OSError, ValueError), _secured(server, context, timeout_seconds) as tls:
-        return _issuer(tls)
-    return "somebody who cannot be told"
-
-
-def _issuer(tls: ssl.SSLSocket) -> str:
-    from cmdop.transport.certificate import issuer_of  # a tenth of a second, for who needs it
-
-    return issuer_of(tls.getpeercert(binary_form=True) or b"")
-
-
 @contextmanager
-def _translated(server: ServerAddress, timeout_seconds: float = 0.0) -> Iterator[None]:
-    """Raises RelayUnreachable for what goes wrong on the way."""
+def _translated(server: ServerAddress, way: Way, timeout_seconds: float = 0.0) -> Iterator[None]:
+    """Raises RelayUnreachable for what goes wrong on the way, or RelayUntrusted."""
     try:
         yield
     except CmdopError:
         raise
+    except ssl.SSLCertVerificationError as error:
+        raise untrusted(server, way, error, Deadline(timeout_seconds)) from error
     # ValueError: a host name that cannot be one, numbers in HTTP that are none, an odd certificate.
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        kind = RelayUntrusted if isinstance(error, ssl.SSLCertVerificationError) else RelayUnreachable
-        raise kind(server=server.url, reason=_reason(error, timeout_seconds)) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise unreachable(server, way, _reason(error, timeout_seconds)) from error
 
 
 def _reason(error: Exception, timeout_seconds: float) -> str:

@@ -45,6 +45,12 @@ class Tls:
             finally:
                 self._sock.sendall(self._outgoing.read())
 
+    @property
+    def certificate(self) -> bytes:
+        """The other end's, in DER, after the handshake; b"" where it showed none."""
+        with self._lock:
+            return self._object.getpeercert(binary_form=True) or b""
+
     def seal(self, data: bytes) -> bytes:
         """Plain bytes as TLS records. The caller sends them in the order of the calls.
 

@@ -124,6 +124,8 @@ class FakeService:
             # What only a test wants to know.
             "key": self.options.api_key,
             "shell": self.options.shell,
+            "proxies": dict(self.options.proxies),
+            "ca_file": self.options.ca_file,
             "handed_over": self.machine.handed_over,
             "argv": sys.argv[1:],
             "environ": {name: value for name, value in os.environ.items() if name.startswith("CMDOP_")},

@@ -202,7 +202,7 @@ class TestStop:
 
 class TestRestart:
     def test_it_has_the_flags_of_the_last_start(self, home: Home) -> None:
-        before = start(home, "online", server="ws://relay", shell="fish -i", insecure=True)
+        before = start(home, "online", server="ws://relay", shell="fish -i", insecure=True, ca_file="/etc/ca.pem")
         after = restart(home)
         assert after["pid"] != before["pid"]
         assert (after["name"], after["relay"], after["shell"]) == ("online", "ws://relay", "fish -i")
@@ -212,6 +212,7 @@ class TestRestart:
             "server": "ws://relay",
             "shell": "fish -i",
             "insecure": True,
+            "ca_file": "/etc/ca.pem",
             "supervised": False,
         }
 
@@ -339,13 +340,15 @@ def test_a_name_that_looks_like_an_option_stays_a_name(home: Home) -> None:
 
 
 def test_kept_flags_of_a_wrong_type_count_as_not_given() -> None:
-    kept = {"name": 5, "server": None, "shell": ["x"], "insecure": "yes"}
+    kept = {"name": 5, "server": None, "shell": ["x"], "insecure": "yes", "ca_file": 7}
     assert AgentOptions(api_key="k").with_json(kept) == AgentOptions(api_key="k")
     assert replace(AgentOptions(), name="n").with_json({}) == AgentOptions()
 
 
 def test_options_come_over_to_the_host_but_for_what_makes_no_sense() -> None:
-    given = AgentOptions("n", "ws://relay", "ck_x", "fish", True, {"TZ": "UTC"}, was_online=True)
+    given = AgentOptions(
+        "n", "ws://relay", "ck_x", "fish", True, "/ca.pem", {"HTTPS_PROXY": "http://p"}, {"TZ": "UTC"}, was_online=True
+    )
     heard = AgentOptions.heard(json.loads(json.dumps(given.told())))
     assert (heard, heard.environment) == (given, given.environment)
     nonsense = {"options": [], "api_key": 5, "environment": {"A": 1, "B": "2"}, "was_online": "yes"}

@@ -21,7 +21,7 @@ from cmdop.agent.install.systemd import Systemd
 from cmdop.agent.install.windows_task import WindowsTask
 from cmdop.agent.lockfile import LockFile
 from cmdop.agent.options import AgentOptions
-from cmdop.agent.process import LOCK, START_FILE
+from cmdop.agent.process import LOCK, START_FILE, keep_proxies
 from cmdop.errors import NoServiceManager, NotEnrolled
 from cmdop.home import Home
 from tests.agent import fake_agent
@@ -120,10 +120,14 @@ def test_uninstalling_what_is_not_there_needs_no_manager(home: Home) -> None:
 
 def test_the_service_has_the_flags_of_the_last_start_and_no_secret(home: Home) -> None:
     options = AgentOptions(name="office", server="wss://relay", api_key="ck_secret", insecure=True)
+    options = replace(options, ca_file="/etc/own.pem", proxies={"HTTPS_PROXY": "http://ann:hush@proxy"})
     home.write_json(START_FILE, replace(options, supervised=True).to_json())
+    keep_proxies(home, options.proxies)
     text = manager_for(home, {"CMDOP_API_KEY": "ck_secret"}, run=FakeSystem()).text()
     assert "--name=office" in text
     assert "--insecure" in text
+    assert "--ca-file=/etc/own.pem" in text
+    assert "hush" not in text
     assert str(home.path.resolve()) in text
     assert "ck_secret" not in text
 

@@ -78,7 +78,7 @@ class TestTask:
         return ET.fromstring(task_text(wanted).partition("\n")[2]).findtext(f".//{TASKS}Arguments")
 
     def test_it_starts_the_agent_of_this_home_in_the_background(self) -> None:
-        line = '"C:\\Program Files\\py.exe" -P agent start --name=a&b'
+        line = '"C:\\Program Files\\py.exe" -P agent start --as-before --name=a&b'
         wanted = replace(ANN, program=("C:\\Program Files\\py.exe", "-P"), home="C:\\x y")
         assert self.command(wanted) == f'/d /s /c "set "CMDOP_HOME=C:\\x y"&& {line}"'
 

@@ -14,7 +14,7 @@ from cmdop.agent import daemon
 from cmdop.agent.hosting import HOST_LOCK
 from cmdop.agent.lockfile import LockFile
 from cmdop.agent.options import LEFT_STATUS, AgentOptions
-from cmdop.agent.process import LOCK
+from cmdop.agent.process import LOCK, keep_proxies
 from cmdop.errors import TimedOut
 from cmdop.home import Home
 from tests.agent import fake_agent
@@ -50,8 +50,8 @@ def _all_gone(home: Home) -> Iterator[None]:
         daemon.stop(home)
 
 
-def restart(home: Home) -> dict[str, object]:
-    return daemon.restart(home, AgentOptions(environment=os.environ), FAKE)
+def restart(home: Home, **more: str) -> dict[str, object]:
+    return daemon.restart(home, AgentOptions(environment={**os.environ, **more}), FAKE)
 
 
 def test_a_restart_leaves_the_starting_to_the_supervisor_and_keeps_the_host(home: Home) -> None:
@@ -68,6 +68,20 @@ def test_a_restart_leaves_the_starting_to_the_supervisor_and_keeps_the_host(home
     supervisor.thread.join(UNIT_SECONDS)
     assert supervisor.statuses == [LEFT_STATUS, 0]
     assert not daemon.is_supervised(home)
+
+
+def test_a_service_has_the_proxies_of_the_start_before_it_or_of_the_restart(home: Home) -> None:
+    """What starts it has the environment of nobody."""
+    keep_proxies(home, {"HTTPS_PROXY": "http://ann:hush@proxy"})
+    supervisor = Supervisor(home)
+    first = daemon.started_by_another(home, UNIT_SECONDS)
+    assert first is not None
+    assert first["proxies"] == {"HTTPS_PROXY": "http://ann:hush@proxy"}
+    assert restart(home)["proxies"] == first["proxies"]
+    assert restart(home, HTTPS_PROXY="http://other")["proxies"] == {"HTTPS_PROXY": "http://other"}
+    assert restart(home, HTTPS_PROXY="")["proxies"] == {}
+    daemon.stop(home)
+    supervisor.thread.join(UNIT_SECONDS)
 
 
 def test_one_that_leaves_for_good_does_not_come_again(home: Home) -> None:

@@ -18,7 +18,7 @@ from cmdop.agent import daemon
 from cmdop.agent.hosting import HOST_LOCK
 from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import LOG_FILE
-from cmdop.agent.process import LOCK
+from cmdop.agent.process import LOCK, PROXIES_FILE, START_FILE
 from cmdop.cli.agent import _span
 from cmdop.cli.root import run
 from cmdop.home import Home
@@ -89,6 +89,102 @@ def test_no_agent_is_said_with_its_status(capsys: pytest.CaptureFixture[str], ve
 def test_no_agent_is_said_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["agent", "status", "--json"]) == 4
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "agent-not-running"
+
+
+PROXY = "http://ann:hush@proxy.example.org:3128"
+
+
+def told(home: Home) -> dict[str, Any]:
+    """What the service was told of the way to its relay."""
+    found = daemon.status(home)
+    return {name: found[name] for name in ("proxies", "ca_file")}
+
+
+def test_the_proxies_of_a_start_are_those_of_every_restart(where: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    assert run(["agent", "start", "--name", "shell"]) == 0
+    said = {"HTTPS_PROXY": PROXY, "NO_PROXY": "example.com"}
+    assert told(where)["proxies"] == said
+    monkeypatch.delenv("HTTPS_PROXY")
+    monkeypatch.delenv("NO_PROXY")
+    assert run(["agent", "restart"]) == 0
+    assert told(where)["proxies"] == said
+    assert json.loads(where.file(PROXIES_FILE).read_text()) == said
+
+
+def test_a_restart_in_an_environment_with_proxies_takes_those(where: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    run(["agent", "start", "--name", "shell"])
+    monkeypatch.setenv("HTTPS_PROXY", "http://other")
+    run(["agent", "restart"])
+    assert told(where)["proxies"] == {"HTTPS_PROXY": "http://other"}
+    monkeypatch.setenv("HTTPS_PROXY", "")
+    run(["agent", "restart"])
+    assert told(where)["proxies"] == {}
+    monkeypatch.delenv("HTTPS_PROXY")
+    run(["agent", "restart"])
+    assert told(where)["proxies"] == {}
+    assert not where.file(PROXIES_FILE).exists()
+
+
+def test_another_start_is_not_bound_by_the_proxies_of_the_last_one(
+    where: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", PROXY)
+    run(["agent", "start", "--name", "online"])
+    run(["agent", "stop"])
+    monkeypatch.delenv("ALL_PROXY")
+    run(["agent", "start", "--name", "online"])
+    assert told(where)["proxies"] == {}
+    assert not where.file(PROXIES_FILE).exists()
+
+
+def test_a_scheduled_task_starts_it_with_the_proxies_of_the_last_start(
+    where: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", PROXY)
+    run(["agent", "start", "--name", "online"])
+    run(["agent", "stop"])
+    monkeypatch.delenv("ALL_PROXY")
+    words = [sys.executable, fake_agent.__file__, "agent", "start", "--foreground", "--as-before", "--name", "online"]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as agent:
+        assert daemon.started_by_another(where, UNIT_SECONDS) is not None
+        assert told(where)["proxies"] == {"ALL_PROXY": PROXY}
+        daemon.stop(where)
+        agent.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are not a matter of modes there")
+def test_a_proxys_password_is_in_one_private_file_and_nowhere_to_be_seen(
+    where: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    run(["agent", "start", "--name", "online"])
+    run(["agent", "status"])
+    assert "hush" not in capsys.readouterr().out
+    assert "hush" not in str(daemon.status(where)["argv"])
+    with_it = [path.name for path in where.path.iterdir() if path.is_file() and b"hush" in path.read_bytes()]
+    assert with_it == [PROXIES_FILE]
+    assert where.file(PROXIES_FILE).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("how", ["option", "CMDOP_CA_FILE", "SSL_CERT_FILE"])
+def test_the_agent_keeps_the_file_of_its_authorities_by_its_whole_name(
+    where: Home, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--ca-file", "ca.pem"] if how == "option" else []
+    if not words:
+        monkeypatch.setenv(how, "ca.pem")
+    run(["agent", "start", "--name", "shell", *words])
+    whole = str(tmp_path / "ca.pem")
+    assert told(where)["ca_file"] == whole
+    assert json.loads(where.file(START_FILE).read_text())["ca_file"] == whole
+    monkeypatch.delenv(how, raising=False)
+    monkeypatch.chdir("/")
+    run(["agent", "restart"])
+    assert told(where)["ca_file"] == whole
 
 
 def test_what_a_killed_agent_left_is_said_and_gone_on_with(where: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ from cmdop.terminal import factory
 from cmdop.transport.connection import Connection
 from cmdop.transport.dial import Dialling
 from cmdop.transport.memory import MemoryConnection
+from cmdop.transport.way import Way
 from tests.client.fake_terminal import FakeTerminal
 from tests.network import Network, RunningAgent, wire_up
 
@@ -100,7 +101,7 @@ def test_every_option_goes_where_it_belongs(asked: Asked) -> None:
         "prod",
         Given(None, "ck_x", "work"),
         detach_keys="ctrl-p,ctrl-q",
-        insecure=True,
+        way=Way(insecure=True),
         no_interactive=True,
     )
     assert asked.by("prod", "--json").no_interactive
@@ -125,6 +126,7 @@ OPTIONS: list[tuple[list[list[str]], dict[str, Any]]] = [
     ([["--new"]], {"new": True}),
     ([["--read-only"]], {"read_only": True}),
     ([["--insecure"]], {"insecure": True}),
+    ([["--ca-file", "VALUE"], ["--ca-file=VALUE"]], {"ca_file": "VALUE"}),
     ([["-q"], ["--no-interactive"]], {"no_interactive": True}),
     ([["--session", "VALUE"], ["--session=VALUE"]], {"session": "VALUE"}),
     ([["--detach-keys", "VALUE"], ["--detach-keys=VALUE"]], {"detach_keys": "VALUE"}),
@@ -145,13 +147,15 @@ def test_whatever_stands_where_the_host_is_the_host(
     words.insert(data.draw(st.integers(0, len(words))), [host])
     expected = {name: value if what == "VALUE" else what for _, fields in options for name, what in fields.items()}
     given_fields = {name: expected.pop(name, None) for name in ("server", "api_key", "workspace")}
+    ca_file = expected.pop("ca_file", None)
+    way = Way(expected.pop("insecure", False), None if ca_file is None else Path(ca_file))
     flat = [
         word if word == host and len(group) == 1 else word.replace("VALUE", value) for group in words for word in group
     ]
     with pytest.MonkeyPatch.context() as patch:
         asked = Asked()
         patch.setattr(connect_module, "attach", asked)
-        assert asked.by(*flat) == ConnectOptions(host, Given(**given_fields), **expected)
+        assert asked.by(*flat) == ConnectOptions(host, Given(**given_fields), way=way, **expected)
 
 
 @pytest.mark.parametrize(

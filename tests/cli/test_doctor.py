@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,6 @@ from typing import Any
 
 import keyring
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 
 from cmdop.agent import daemon
@@ -22,17 +21,20 @@ from cmdop.auth.vault import Vault
 from cmdop.cli import doctor_here, doctor_home
 from cmdop.cli.doctor import CHECKS
 from cmdop.cli.doctor_finding import Check, Finding, Found, Status, Subject, examine
-from cmdop.cli.doctor_here import TerminalSeen, judge_agent, judge_proxy, judge_terminal
+from cmdop.cli.doctor_here import TerminalSeen, judge_agent, judge_terminal
 from cmdop.cli.doctor_home import Entry, judge_modes
 from cmdop.cli.doctor_relay import (
     EXPIRES_SOON_SECONDS,
     SKEW_MAX_SECONDS,
     credential,
+    dns,
     judge_answer,
     judge_clock,
     judge_round_trip,
     judge_tls,
+    proxy,
     round_trip,
+    tcp,
     which_relay,
 )
 from cmdop.cli.root import run
@@ -41,6 +43,8 @@ from cmdop.home import Home
 from cmdop.limits import DEFAULT_SERVER
 from cmdop.transport.address import parse_server
 from cmdop.transport.probe import Answer, TlsAbout
+from cmdop.transport.proxy import proxies_in
+from cmdop.transport.way import Way
 from cmdop.winsize import Winsize
 from tests.auth.keyrings import MemoryKeyring, Unviable
 from tests.cli.process import cmdop
@@ -52,10 +56,8 @@ SERVER = "wss://relay.example.org"
 
 @pytest.fixture(autouse=True)
 def where(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A home of our own, no proxies, and the keyring of before afterwards."""
+    """A home of our own, and the keyring of before afterwards."""
     monkeypatch.setenv("CMDOP_HOME", str(home.path))
-    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
     before = keyring.get_keyring()
     yield home
     keyring.set_keyring(before)
@@ -214,19 +216,11 @@ def test_without_a_key_it_is_the_machines_own_or_the_usual_one(home: Home) -> No
     assert subject.server == parse_server(SERVER)
 
 
-@pytest.mark.parametrize("server", ["ws://relay.example.org", "ftp://nonsense"])
-def test_a_proxy_is_told_of_though_the_relay_may_not_be_dialled(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    checks = [check for check in CHECKS if check.name in ("relay", "proxy")]
-    found = dict(examine(checks, Subject(Given(server=server)), lambda _: None))
-    assert [finding.status for finding in found.values()] == [FAIL, WARN]
-
-
 def test_nothing_is_dialled_in_plain_text_over_a_network_unless_that_is_wanted() -> None:
     given = Given(server="ws://relay.example.org")
     with pytest.raises(PlainTextRefused):
         which_relay(Subject(given))
-    assert which_relay(Subject(given, insecure=True)).status is OK
+    assert which_relay(Subject(given, Way(insecure=True))).status is OK
 
 
 # -- what the relay answers ---------------------------------------------------------------
@@ -312,29 +306,42 @@ def test_a_slow_relay_is_a_warning() -> None:
 # -- proxies ------------------------------------------------------------------------------
 
 
+def way_with(environment: dict[str, str], url: str = SERVER) -> Subject:
+    return Subject(way=Way(proxies=proxies_in(environment)), server=parse_server(url))
+
+
 @pytest.mark.parametrize(
-    ("environment", "host", "status"),
+    ("environment", "url", "detail"),
     [
-        ({}, "relay.example.org", OK),
-        ({"HTTPS_PROXY": ""}, "relay.example.org", OK),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, "relay.example.org", WARN),
-        ({"all_proxy": "socks5://proxy:1080"}, "relay.example.org", WARN),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, None, OK),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost, .Example.org"}, "relay.example.org", OK),
-        ({"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "*"}, "relay.example.org", OK),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "ample.org,"}, "relay.example.org", WARN),
+        ({}, SERVER, "none, as no proxy is set"),
+        ({"HTTPS_PROXY": "http://ann:hush@proxy:3128"}, SERVER, "http://proxy:3128, as HTTPS_PROXY says so"),
+        ({"all_proxy": "socks5://proxy"}, SERVER, "socks5://proxy:1080, as all_proxy says so"),
+        ({"HTTPS_PROXY": "http://proxy"}, "ws://localhost", "none, as no proxy is set"),
+        ({"ALL_PROXY": "http://proxy"}, "ws://localhost", "none, as it stays on this machine"),
+        ({"HTTPS_PROXY": "http://proxy", "NO_PROXY": "a,.Example.org"}, SERVER, "none, as NO_PROXY has .Example.org"),
     ],
 )
-def test_a_proxy_that_would_be_wanted_is_a_warning(
-    environment: dict[str, str], host: str | None, status: Status
-) -> None:
-    assert judge_proxy(environment, host).status is status
+def test_the_proxy_is_told_and_why_it_is_that_one(environment: dict[str, str], url: str, detail: str) -> None:
+    assert proxy(way_with(environment, url)) == Finding(OK, detail)
 
 
-@given(st.text(max_size=30), st.text(alphabet="abcdefg", min_size=8, max_size=12))
-def test_no_proxys_password_is_ever_shown(before: str, password: str) -> None:
-    shown = judge_proxy({"HTTPS_PROXY": f"http://{before}:{password}@proxy"}, "relay.example.org").detail
-    assert password not in shown
+def test_behind_a_proxy_its_name_is_looked_up_and_not_the_relays() -> None:
+    found = dns(way_with({"HTTPS_PROXY": "http://127.0.0.1:3128"}))
+    assert found.detail == "127.0.0.1 is an address, and not looked up; relay.example.org is for the proxy to look up"
+
+
+def test_connecting_is_to_the_proxy_where_there_is_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        found = tcp(way_with({"HTTPS_PROXY": f"http://127.0.0.1:{listener.getsockname()[1]}"}))
+    assert found.detail.startswith("connected to the proxy in ")
+
+
+def test_a_proxy_that_cannot_be_one_fails_before_anything_is_dialled() -> None:
+    checks = [check for check in CHECKS if check.name in ("proxy", "dns", "tcp")]
+    found = dict(examine(checks, way_with({"HTTPS_PROXY": "https://ann:hush@proxy"}), lambda _: None))
+    assert [finding.status for finding in found.values()] == [FAIL, WARN, WARN]
+    assert found["dns"].detail == "not tried, because of: proxy"
+    assert "hush" not in str(found)
 
 
 # -- keyring ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cmdop import __version__
+from cmdop.auth.keys import new_workspace_key
 from cmdop.home import Home
 from tests.cli.process import ROOT, TIMEOUT_SECONDS, cmdop, environment, shell
 
@@ -35,6 +36,25 @@ def test_the_version_is_told_without_importing_anything_heavy(home: Home) -> Non
     assert set(modules.split()) & HEAVY == set()
     assert ours.split() == ["cmdop", "cmdop.cli", "cmdop.cli.main"]
     assert not home.path.exists()
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "wss://localhost:1"])
+def test_who_needs_no_proxy_imports_nothing_for_one(url: str, home: Home) -> None:
+    code = (
+        "import sys; from cmdop.cli.root import run\n"
+        f"status = run(['connect', '--list', '--server', '{url}', '--api-key', '{new_workspace_key().text}'])\n"
+        "print(status, *sorted(name for name in sys.modules if '.' not in name))\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('cmdop.transport')))\n"
+        "import cmdop.transport.proxied, websocket"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(home), capture_output=True, text=True, check=True
+    )
+    status, *modules = done.stdout.splitlines()[0].split()
+    assert status == "4"
+    unwanted = {"python_socks"} if sys.platform in ("darwin", "win32") else {"python_socks", "truststore"}
+    assert set(modules) & unwanted == set()
+    assert set(done.stdout.splitlines()[1].split()) & {"cmdop.transport.proxied", "cmdop.transport.presented"} == set()
 
 
 @pytest.mark.parametrize("words", [("--version",), ("--version", "--help")])

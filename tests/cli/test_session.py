@@ -25,6 +25,7 @@ from cmdop.client import reach as reach_module
 from cmdop.home import Home
 from cmdop.limits import CALL_DATA_MAX_BYTES, DEFAULT_SERVER, IDLE_MAX_SECONDS, IDLE_SECONDS
 from cmdop.seal.noise import public_key
+from cmdop.transport.way import Way
 from cmdop.wire.call_messages import (
     ClientRecord,
     CloseSession,
@@ -350,7 +351,9 @@ def test_attach_is_an_attach_to_that_session(far: Played, monkeypatch: pytest.Mo
     asked = asked_to_attach(monkeypatch, 7)
     assert run(["session", "attach", "abcd", "--insecure", "--json", "-s", "ws://relay"]) == 7
     given = Given("ws://relay", environment_key=KEY.text)
-    assert asked == [ConnectOptions("name-1", given, as_json=True, no_interactive=True, session=A, insecure=True)]
+    assert asked == [
+        ConnectOptions("name-1", given, as_json=True, no_interactive=True, session=A, way=Way(insecure=True))
+    ]
 
 
 def test_attach_names_the_machine_by_its_id_when_its_name_means_another(
@@ -547,8 +550,8 @@ def test_wrong_usage_reaches_no_machine(far: Played, capsys: Said, words: list[s
 def test_the_options_lead_to_the_relay(far: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     reached: list[tuple[str, str, bool]] = []
 
-    def reach(credential: Any, insecure: bool = False, **_: object) -> object:
-        reached.append((credential.server, credential.key.text, insecure))
+    def reach(credential: Any, way: Way, **_: object) -> object:
+        reached.append((credential.server, credential.key.text, way.insecure))
         return far.dial()
 
     monkeypatch.setattr(reach_module, "reach_relay", reach)

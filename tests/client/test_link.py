@@ -30,6 +30,7 @@ from cmdop.transport.address import WANT_HEADER, WANT_MACHINES, parse_server
 from cmdop.transport.connection import Connection
 from cmdop.transport.dial import Dialling
 from cmdop.transport.memory import memory_pair
+from cmdop.transport.way import Way
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import (
@@ -175,12 +176,12 @@ def test_the_machines_are_wanted_with_the_upgrade_only_where_they_are_needed(
         return ours
 
     monkeypatch.setattr(link_module, "dial", dial)
-    to = Dialling(parse_server("ws://127.0.0.1:1"), "credential", "ck_label", {"X": "y"}, insecure=True)
+    to = Dialling(parse_server("ws://127.0.0.1:1"), "credential", "ck_label", {"X": "y"}, Way(insecure=True))
     connect_relay(to, want_machines=False)
     connect_relay(to, want_machines=True)
     assert dialled[0] == to
     assert dialled[1].headers == {"X": "y", WANT_HEADER: WANT_MACHINES}
-    assert (dialled[1].credential, dialled[1].key_label, dialled[1].insecure) == ("credential", "ck_label", True)
+    assert (dialled[1].credential, dialled[1].key_label, dialled[1].way) == ("credential", "ck_label", to.way)
 
 
 def test_a_connection_that_comes_to_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

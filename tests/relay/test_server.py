@@ -28,6 +28,7 @@ from cmdop.store.interface import Store
 from cmdop.transport.accept import Arrival, Listener
 from cmdop.transport.address import parse_server
 from cmdop.transport.dial import Dialling, dial
+from cmdop.transport.way import Way
 from cmdop.wire.relay_messages import Open
 from tests.relay.talker import MACHINE_ID, TIMEOUT_SECONDS, Talker
 
@@ -110,7 +111,7 @@ def test_over_tls_nothing_is_different(store: Store, key: ApiKey, tmp_path: Path
     certificate, private = make_certificate(tmp_path)
     relay = RelayServer(store, ("127.0.0.1", 0), server_tls(certificate, private))
     relay.start()
-    to = Dialling(parse_server(f"wss://127.0.0.1:{relay.address[1]}"), key.bearer, ca_file=certificate)
+    to = Dialling(parse_server(f"wss://127.0.0.1:{relay.address[1]}"), key.bearer, way=Way(ca_file=certificate))
     client = Talker(dial(to))
     client.hello_client()
     assert client.hear_welcome().operator == "anna"

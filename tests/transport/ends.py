@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cmdop.transport.accept import AcceptedConnection, Decide, HttpAnswer, Listener, UpgradeRequest
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.dial import DialledConnection, Dialling, dial
+from cmdop.transport.way import Way
 
 UNIT_SECONDS = 1.0
 """Every timeout of these tests is a multiple of this."""
@@ -75,9 +76,8 @@ def two_ends(
     """A dialled and an accepted connection; both are closed and released at the end."""
     with listening(tls) as listener:
         accepting = in_thread(lambda: listener.accept().upgrade(decide, queue_max_bytes))
-        dialled = dial(
-            Dialling(where(listener, tls is not None, "localhost" if tls else "127.0.0.1"), "key.a.00", ca_file=ca_file)
-        )
+        server = where(listener, tls is not None, "localhost" if tls else "127.0.0.1")
+        dialled = dial(Dialling(server, "key.a.00", way=Way(ca_file=ca_file)))
         accepted = accepting.result(PATIENCE_SECONDS)
         assert accepted is not None
         try:
@@ -161,9 +161,9 @@ def open_descriptors() -> int:
 
 
 class Authority:
-    """A certificate authority of the test's own, and a server certificate for localhost."""
+    """A certificate authority of the test's own, and a server certificate for localhost, or for other names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *names: str) -> None:
         self.ca_file = folder / "ca.pem"
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test's own")])
@@ -171,8 +171,8 @@ class Authority:
         self.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
         server_key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-        certificate = _certificate(subject, name, server_key.public_key(), key, names)
+        alternatives = x509.SubjectAlternativeName([x509.DNSName(one) for one in names or ("localhost",)])
+        certificate = _certificate(subject, name, server_key.public_key(), key, alternatives)
         (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         (folder / "key.pem").write_bytes(
             server_key.private_bytes(

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 from cmdop.errors import (
+    BadCaFile,
     CmdopError,
     KeyRefused,
     PlainTextRefused,
     RelayUnreachable,
+    RelayUntrusted,
 )
 from cmdop.transport.accept import HttpAnswer, UpgradeRequest
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.dial import Dialling, dial
+from cmdop.transport.way import Way
 from tests.transport.ends import (
     PATIENCE_SECONDS,
     UNIT_SECONDS,
@@ -183,28 +186,30 @@ def test_plain_text_over_a_network_is_refused_before_anything_is_sent() -> None:
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(authority: Authority) -> None:
     with listening(authority.server) as listener:
-        arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody))
-        with pytest.raises(RelayUnreachable, match="its certificate is not trusted"):
+        arriving = in_thread(lambda: [listener.accept().upgrade(welcome_everybody) for _ in range(2)])
+        said = 'its certificate was issued by "a test\'s own", which is not trusted here'
+        with pytest.raises(RelayUntrusted, match=said):
             dial(Dialling(where(listener, True, "localhost"), "key.a.00"))
-        assert arriving.result(PATIENCE_SECONDS) is None
+        assert arriving.result(PATIENCE_SECONDS) == [None, None]
 
 
 def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None:
     with listening(authority.server) as listener:
-        arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody))
-        with pytest.raises(RelayUnreachable, match="its certificate is not trusted"):
-            dial(Dialling(where(listener, True, "127.0.0.1"), "key.a.00", ca_file=authority.ca_file))
-        assert arriving.result(PATIENCE_SECONDS) is None
+        arriving = in_thread(lambda: [listener.accept().upgrade(welcome_everybody) for _ in range(2)])
+        said = r"its certificate is not trusted \(IP address mismatch.+\); it was issued by \"a test's own\""
+        with pytest.raises(RelayUntrusted, match=said):
+            dial(Dialling(where(listener, True, "127.0.0.1"), "key.a.00", way=Way(ca_file=authority.ca_file)))
+        assert arriving.result(PATIENCE_SECONDS) == [None, None]
 
 
 def test_tls_to_a_relay_without_it_says_so(authority: Authority) -> None:
     with listening() as listener:
         arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody))
         with pytest.raises(RelayUnreachable):
-            dial(Dialling(where(listener, True, "localhost"), "key.a.00", ca_file=authority.ca_file))
+            dial(Dialling(where(listener, True, "localhost"), "key.a.00", way=Way(ca_file=authority.ca_file)))
         assert arriving.result(PATIENCE_SECONDS) is None
 
 
 def test_a_missing_authority_file_is_one_sentence(tmp_path: Path) -> None:
-    with listening() as listener, pytest.raises(RelayUnreachable):
-        dial(Dialling(where(listener, True, "localhost"), "key.a.00", ca_file=tmp_path / "none.pem"))
+    with listening() as listener, pytest.raises(BadCaFile, match=r"none\.pem cannot be used: No such file"):
+        dial(Dialling(where(listener, True, "localhost"), "key.a.00", way=Way(ca_file=tmp_path / "none.pem")))

@@ -96,7 +96,7 @@ def task_text(wanted: Wanted) -> str:
 
 def _arguments(wanted: Wanted) -> str:
     """For cmd.exe: a task has no environment of its own. With /s the outer quotes go, and no other."""
-    line = subprocess.list2cmdline([*wanted.program, "agent", "start", *wanted.flags])
+    line = subprocess.list2cmdline([*wanted.program, "agent", "start", "--as-before", *wanted.flags])
     whole = f'set "CMDOP_HOME={wanted.home}"&& {line}'
     if "%" in whole or not whole.isprintable():
         raise UsageError(reason=f"a task cannot have percent signs or control characters: {whole!r}")
