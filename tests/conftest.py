@@ -12,23 +12,14 @@ import pytest
 from hypothesis import settings
 
 from cmdop.home import Home
+from cmdop.transport.memory import MemoryConnection
 from cmdop.transport.proxy import VARIABLES
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 # Whoever runs the tests in the background may ignore these, and so would all that they start.
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGQUIT", signal.SIG_DFL)):
     number = getattr(signal, name, None)
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
-
-# Thousands of tests in one process leave more open until they are collected than the usual 1,024 descriptors.
-if resource is not None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(8192, hard)), hard))
 
 # A slow machine is no reason to fail: nothing here may depend on timing.
 settings.register_profile("cmdop", deadline=None, print_blob=True)
@@ -61,6 +52,23 @@ def _own_log() -> Iterator[None]:
     yield
     logger.handlers[:] = handlers
     logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _own_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Connections in memory end with their test, and with them whoever waits for one: or else
+    thousands of tests would leave a process with more descriptors than select knows."""
+    made: list[MemoryConnection] = []
+    begin = MemoryConnection.__init__
+
+    def begin_and_remember(connection: MemoryConnection, remote: str) -> None:
+        begin(connection, remote)
+        made.append(connection)
+
+    monkeypatch.setattr(MemoryConnection, "__init__", begin_and_remember)
+    yield
+    for connection in made:
+        connection.close("its test is over")
 
 
 @pytest.fixture

@@ -34,8 +34,22 @@ class Network:
         self.dialled: list[Dialling] = []
         self.connections: list[Connection] = []
         """The dialling ends, in order."""
-        # Guards both lists; told of every change.
+        self._seated = 0
+        # Guards both lists and the number; told of every change.
         self._change = threading.Condition()
+        presence = self.rig.switch._board.presence
+        self._hello, presence.hello = presence.hello, self._on_seated  # type: ignore[method-assign]
+
+    def _on_seated(self, machine_id: str, now: float) -> None:
+        self._hello(machine_id, now)
+        with self._change:
+            self._seated += 1
+            self._change.notify_all()
+
+    def until_seated(self, times: int) -> None:
+        """Wait until agents were online for the relay that often. One that comes back is welcomed a moment before."""
+        with self._change:
+            assert self._change.wait_for(lambda: self._seated >= times, TIMEOUT_SECONDS)
 
     def dial(self, to: Dialling) -> Connection:
         with self._change:

@@ -145,7 +145,9 @@ def test_many_attaches_leave_nothing_behind_on_the_machine(ann: User, stack: Sta
         ann.terminal.type(b"\x04")
         assert again.wait() == 0
         ann.terminal.rest()
-    assert {name: _open_files(pid) for name, pid in pids.items()} == before
+    after = {name: _open_files(pid) for name, pid in pids.items()}
+    # Fewer, where an earlier test's session has come to the end of its grace meanwhile.
+    assert all(after[name] <= before[name] for name in pids), (before, after)
 
 
 def _open_files(pid: int) -> int:

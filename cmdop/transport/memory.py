@@ -28,10 +28,11 @@ class MemoryConnection(Connection):
         self.peer: MemoryConnection | None = None
         self._messages: deque[bytes] = deque()
         self._ended = ""
-        # Guards the two above; told of every change.
+        # Guards all of these; told of every change.
         self._change = threading.Condition()
-        self._bell, self._ear = socket.socketpair()
-        """One byte is in it exactly while `receive` would not block."""
+        self._bell: tuple[socket.socket, socket.socket] | None = None
+        """Made for who selects: one byte is on its way from the first to the second exactly
+        while `receive` would not block."""
 
     @property
     def backlog_bytes(self) -> int:
@@ -42,7 +43,16 @@ class MemoryConnection(Connection):
         return bool(self._messages)
 
     def fileno(self) -> int:
-        return self._ear.fileno()
+        with self._change:
+            if self._bell is None:
+                self._bell = socket.socketpair()
+                if self._messages or self._ended:
+                    self._ring()
+            return self._bell[1].fileno()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            self._bell[0].send(b"!")
 
     def send(self, message: bytes) -> None:
         if self._ended:
@@ -56,7 +66,7 @@ class MemoryConnection(Connection):
             if self._ended:
                 return
             if not self._messages:
-                self._bell.send(b"!")
+                self._ring()
             self._messages.append(message)
             self._change.notify_all()
 
@@ -64,12 +74,12 @@ class MemoryConnection(Connection):
         with self._change:
             self._change.wait_for(lambda: self._messages or self._ended)
             if not self._messages:
-                self._bell.close()
-                self._ear.close()
+                for end in self._bell or ():
+                    end.close()
                 raise ConnectionClosed(reason=self._ended)
             message = self._messages.popleft()
-            if not self._messages and not self._ended:
-                self._ear.recv(1)
+            if self._bell is not None and not self._messages and not self._ended:
+                self._bell[1].recv(1)
             return message
 
     def close(self, reason: str = "") -> None:
@@ -83,6 +93,6 @@ class MemoryConnection(Connection):
             if self._ended:
                 return
             if not self._messages:
-                self._bell.send(b"!")
+                self._ring()
             self._ended = reason
             self._change.notify_all()

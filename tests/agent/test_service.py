@@ -186,6 +186,7 @@ def test_a_lost_relay_is_dialled_again_and_the_sessions_live_on(network: Network
     session = joined.ready.session_id
     network.connections[0].close("the network is gone")
     agent.until_online(2)
+    network.until_seated(2)
     again = join(network)
     assert again.ready.session_id == session
     again.stream.connection.close()
@@ -303,6 +304,7 @@ def test_one_that_leaves_has_vanished_for_the_relay_and_the_next_one_has_its_ses
     assert "vanished" in caught.value.next_step
     second = RunningAgent(home, machine=machine)
     second.until_online()
+    network.until_seated(2)
     joined = join(network)
     assert joined.ready.session_id == session
     second.stop()

@@ -7,6 +7,7 @@ import fcntl
 import os
 import select
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,11 +21,18 @@ HOLDS_BYTES = 4096
 """What it takes before somebody looks at it."""
 
 
+def _close_both(read_fd: int, write_fd: int) -> None:
+    os.close(write_fd)
+    os.close(read_fd)
+
+
 class FakeOutput(Output):
     """A pipe that nobody reads but the test: full after `HOLDS_BYTES`."""
 
     def __init__(self, blind: bool = False) -> None:
         self._read_fd, self._fd = os.pipe()
+        self.give_back = weakref.finalize(self, _close_both, self._read_fd, self._fd)
+        """The pipe goes with the terminal; or before, when this is called."""
         fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, HOLDS_BYTES)
         os.set_blocking(self._fd, False)
         os.set_blocking(self._read_fd, False)
@@ -74,10 +82,6 @@ class FakeOutput(Output):
                 ready = select.select([self._read_fd], [], [], TIMEOUT_SECONDS)[0]
                 assert ready, (len(self.shown), bytes(self.shown[-100:]))
         return bytes(self.shown)
-
-    def give_back(self) -> None:
-        os.close(self._fd)
-        os.close(self._read_fd)
 
 
 class FakeTerminal(Terminal):
