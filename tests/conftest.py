@@ -14,6 +14,7 @@ from hypothesis import settings
 from cmdop.home import Home
 from cmdop.transport.memory import MemoryConnection
 from cmdop.transport.proxy import VARIABLES
+from tests.documents import watched
 
 # Whoever runs the tests in the background may ignore these, and so would all that they start.
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGQUIT", signal.SIG_DFL)):
@@ -41,6 +42,13 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.delenv("SSL_CERT_FILE", raising=False)
         patch.setenv("CMDOP_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _documents_as_described() -> Iterator[None]:
+    """Every JSON document that a test sees is as its schema says."""
+    with watched():
         yield
 
 

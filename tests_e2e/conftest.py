@@ -16,6 +16,7 @@ from cmdop.auth.workspaces import DEFAULT_WORKSPACE
 from cmdop.home import Home
 from cmdop.seal.noise import public_key
 from cmdop.transport.address import parse_server
+from tests.documents import watched
 from tests_e2e.exchange import Client
 from tests_e2e.fault import FaultProxy, bad_way
 from tests_e2e.mock_machine import MACHINE, STATIC_KEY
@@ -42,6 +43,13 @@ def clean_environment(home: Path) -> dict[str, str]:
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
         **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
     }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _documents_as_described() -> Iterator[None]:
+    """Every JSON document that a test sees is as its schema says."""
+    with watched():
+        yield
 
 
 @dataclass

@@ -71,7 +71,8 @@ class FakeMachine:
 
 
 class FakeService:
-    """Named online, starting, refused, crash, shell (has a session), or deaf (to every polite request)."""
+    """Named online, starting, refused, crash, shell (has a session), deaf (to every polite request), or
+    discreet (tells of itself what a real one tells)."""
 
     def __init__(
         self,
@@ -111,16 +112,22 @@ class FakeService:
         self.stopping.set()
 
     def status(self) -> dict[str, Any]:
-        return {
+        told = {
             "verdict": "ONLINE" if self.online else "STARTING",
             "reason": "cannot reach the relay" if self.options.name == "starting" else "",
             "machine_id": "8f23a4b0-0000-4000-8000-000000000000",
             "hostname": "host",
             "name": self.options.name,
+            "fingerprint": None,
             "workspace": "demo",
             "relay": self.options.server,
             "uptime_seconds": round(time.monotonic()),
             "sessions": self.machine.statuses(),
+        }
+        if self.options.name == "discreet":
+            return told
+        return {
+            **told,
             # What only a test wants to know.
             "key": self.options.api_key,
             "shell": self.options.shell,

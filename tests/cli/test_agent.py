@@ -45,11 +45,11 @@ def where(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 
 def test_start_status_restart_stop(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["agent", "start", "--name", "online", "--server", "ws://127.0.0.1:7420", "--api-key", "ck_x"]) == 0
-    assert capsys.readouterr().out.endswith(": online is ONLINE in demo\n")
+    assert run(["agent", "start", "--name", "discreet", "--server", "ws://127.0.0.1:7420", "--api-key", "ck_x"]) == 0
+    assert capsys.readouterr().out.endswith(": discreet is ONLINE in demo\n")
     assert run(["agent", "status", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["verdict"], found["name"], found["relay"]) == ("ONLINE", "online", "ws://127.0.0.1:7420")
+    assert (found["verdict"], found["name"], found["relay"]) == ("ONLINE", "discreet", "ws://127.0.0.1:7420")
     assert {"pid", "machine_id", "hostname", "workspace", "uptime_seconds", "sessions", "reason"} <= set(found)
     assert run(["agent", "restart"]) == 0
     assert run(["agent", "stop"]) == 0

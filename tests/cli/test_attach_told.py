@@ -17,6 +17,7 @@ from cmdop.client.outcome import Detached, Failed, Killed, SessionEnded
 from cmdop.errors import MachineOffline, SessionGone
 from cmdop.limits import IDLE_SECONDS
 from cmdop.wire.session_messages import Ended, Notice, PeerJoined, PeerLeft, Ready
+from tests.documents import check_event
 
 Said = pytest.CaptureFixture[str]
 READY = Ready("abcd1234abcd1234", 0, 0, created=True, operator="ann")
@@ -135,6 +136,7 @@ def test_in_json_each_event_is_an_object_on_a_line_of_its_own(
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert json.loads(said.err) == document
+    check_event(said.err)
 
 
 def test_in_json_the_end_is_an_event(capsys: Said) -> None:
@@ -147,7 +149,10 @@ def test_in_json_the_end_is_an_event(capsys: Said) -> None:
     told.over(Killed(15))
     told.over(Failed(MachineOffline(name="prod")))
     told.failed(SessionGone(session="abcd", what="; it was running make", host="prod"))
-    assert [json.loads(line) for line in capsys.readouterr().err.splitlines()] == [
+    lines = capsys.readouterr().err.splitlines()
+    for line in lines:
+        check_event(line)
+    assert [json.loads(line) for line in lines] == [
         {"event": "attached", "host": "prod"},
         {"event": "detached", "kept_seconds": IDLE_SECONDS},
         {"event": "ended", "exit_status": 137, "signal": 9},
