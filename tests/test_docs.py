@@ -31,7 +31,8 @@ from cmdop.store.sqlite import SqliteStore
 from cmdop.wire.relay_messages import RELAY_MESSAGES, AgentHello, Hello, MachineRecord, SessionSummary
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+README = ROOT / "README.md"
 CLI, SECURITY, PICTURE = ROOT / "docs/cli.md", ROOT / "docs/security.md", ROOT / "docs/attach.svg"
 PICTURE_MAX_BYTES = 200_000
 
@@ -254,6 +255,11 @@ def anchors(path: Path) -> set[str]:
     """As GitHub makes them of headings."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    linked = set(re.findall(r"\]\(([^)\s]+\.md)\)", README.read_text(encoding="utf-8")))
+    assert {str(path.relative_to(ROOT)) for path in DOCS} - {"README.md"} == linked
 
 
 def test_the_picture_is_small_and_shows_an_attach_and_nothing_of_whoever_made_it() -> None:

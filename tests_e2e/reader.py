@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from tests.transport.ends import Authority
 from tests_e2e.terminal import CMDOP, UserTerminal
-from tests_e2e.timing import BULK_SECONDS, START_SECONDS
+from tests_e2e.timing import START_SECONDS
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 PLACES: Final = {
@@ -36,13 +36,14 @@ _PROMPT: Final = rb"re-dy:(\w+)> "
 _PROMPTS: Final = "PS1='re''-dy:$?> ' PS2='re''-dy:more> '; set -o pipefail; bind 'set enable-bracketed-paste off'"
 _SERVES: Final = rb"cmdop relay listening on \S+\r\n"
 _ANYTHING: Final = {
-    "…": ".*",
+    "…": r"[^\r\n]*",
     r"\s+": r"\s+",
     r"SHA256:\S+": r"SHA256:\S+",
     r"\bck_\S+": r"ck_\S+",
     r"\b[0-9a-f]*[0-9][0-9a-f.:-]*": "[0-9a-f.:-]+",
 }
 """What is shown -> what may be seen."""
+_ESCAPES: Final = rb"(?:\x1b\[[0-9;?]*[A-Za-z])*"
 _KEYS: Final = {"^C": b"\x03", "^D": b"\x04"}
 
 
@@ -98,11 +99,18 @@ class Shell:
         self.terminal.type(_KEYS.get(text) or f"{text}\r".encode())
 
     def see(self, line: str) -> None:
-        self._until([b"[\r\n]" + pattern(line) + rb"[^\S\n]*\r?\n"], f"the line {line!r}")
+        if line.startswith("? "):  # a question, and what somebody said to it
+            question = next(asked for asked in self.answers if re.search(asked, line.encode()))
+            self._until([question], f"the question {line!r}")
+            self._asked.add(question)
+            self.terminal.type(self.answers[question])
+            return
+        self._until([b"[\r\n]" + _ESCAPES + pattern(line) + rb"(?=[^\S\n]*\r?\n)"], f"the line {line!r}")
+        self.busy = re.search(_SERVES, line.encode() + b"\r\n") is not None and not self._in_background
 
     def until_prompt(self) -> None:
         """Until the command is over, which has to have gone well; or until it says that it serves."""
-        self.busy = self._until([_PROMPT, *([] if self._in_background else [_SERVES])], "the prompt") == 1
+        self.busy = self.busy or self._until([_PROMPT, *([] if self._in_background else [_SERVES])], "the prompt") == 1
         if not self.busy:
             status = self.terminal.screen.match.group(1)
             assert status in (b"0", b"more"), f"status {status.decode()}\n{self.said}"
@@ -114,7 +122,7 @@ class Shell:
         while True:
             questions = [question for question in self.answers if question not in self._asked]
             try:
-                found = self.terminal.screen.expect([*wanted, *questions], timeout=BULK_SECONDS)
+                found = self.terminal.screen.expect([*wanted, *questions], timeout=START_SECONDS)
             except Exception as error:
                 raise AssertionError(f"{what} did not come\n{self.said}") from error
             if found < len(wanted):
@@ -127,13 +135,15 @@ class Shell:
         return self.terminal.seen.decode(errors="replace")
 
     def close(self) -> None:
-        """End what was begun here."""
-        if self.busy:
-            self.terminal.type(b"\x03")
-            self.terminal.screen.expect(_PROMPT, timeout=START_SECONDS)
-        self.terminal.type(b"kill $(jobs -p) 2>/dev/null; wait; exit 0\r")
-        self.job.wait(START_SECONDS)
-        self.terminal.close()
+        """End what was begun here; what will not is hung up."""
+        try:
+            if self.busy:
+                self.terminal.type(b"\x03")
+                self.terminal.screen.expect(_PROMPT, timeout=START_SECONDS)
+            self.terminal.type(b"kill $(jobs -p) 2>/dev/null; wait; exit 0\r")
+            self.job.wait(START_SECONDS)
+        finally:
+            self.terminal.close()
 
 
 class Reader:
@@ -191,14 +201,13 @@ class Reader:
         for shown, meant in {
             "relay.example.org:7420": self.address,
             "relay.example.org": self.address,
-            "0.0.0.0:7420": self.address,
-            "127.0.0.1:7420": self.address,
+            "0.0.0.0:7420": self.address.replace("localhost", "127.0.0.1"),
+            "127.0.0.1:7420": self.address.replace("localhost", "127.0.0.1"),
             "/srv": str(self.folder / "srv"),
             "/var/log/syslog": str(self.folder / "ca.pem"),
-            "ck_…": self.key or "ck_…",
         }.items():
             text = text.replace(shown, meant)
-        return text
+        return text.replace("--api-key ck_…", f"--api-key {self.key}").replace("KEY=ck_…", f"KEY={self.key}")
 
     # -- places -----------------------------------------------------------------------------
 
