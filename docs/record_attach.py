@@ -28,7 +28,8 @@ from pyte.screens import Char
 
 ROWS, COLS = 24, 80
 MACHINE = "prod-api-1"
-SHELL = f"env HISTFILE= 'PS1=\\[\\e[32m\\]{MACHINE} $\\[\\e[0m\\] ' bash --norc --noprofile"
+PROMPT = f"{MACHINE} $"
+SHELL = f"env HISTFILE= 'PS1=\\[\\e[32m\\]{PROMPT}\\[\\e[0m\\] ' bash --norc --noprofile"
 BIN = Path(sys.executable).parent
 PICTURE = Path(__file__).with_name("attach.svg")
 
@@ -112,12 +113,12 @@ def play(take: Take) -> None:
     take.watch(0.6)
     take.type(f"cmdop connect {MACHINE}")
     take.expect("SIGINT")
-    take.expect("$\x1b[0m ")
+    take.expect(PROMPT)
     take.watch(READ_SECONDS)
     take.type("sleep 1000")
     take.watch(READ_SECONDS)
     take.press("\x03", "Ctrl-C")
-    take.expect("$\x1b[0m ")
+    take.expect(PROMPT)
     take.watch(READ_SECONDS)
     take.type('for n in 1 2 3 4 5 6; do echo "part $n of 6"; sleep 1; done')
     take.expect("part 3 of 6\r\n")
@@ -127,7 +128,7 @@ def play(take: Take) -> None:
     take.watch(READ_SECONDS)
     take.type(f"cmdop connect {MACHINE}")
     take.expect("part 6 of 6\r\n")
-    take.expect("$\x1b[0m ")
+    take.expect(PROMPT)
     take.watch(READ_SECONDS)
     take.type("exit")
     take.expect("session ended")

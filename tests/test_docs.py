@@ -267,6 +267,7 @@ def test_the_picture_is_small_and_shows_an_attach_and_nothing_of_whoever_made_it
     root = ET.parse(PICTURE).getroot()
     shown = "\n".join(text for text in root.itertext() if text)
     assert "[connect] attached — Ctrl-D to disconnect, Ctrl-C forwards as SIGINT" in shown
+    assert "[connect] prod-api-1 is new here: its key is SHA256:" in shown
     assert "[connect] session ended (exit 0)" in shown
     assert not re.search(r"/(root|home|tmp|Users|work)\b|@", root.tag.partition("}")[2] + _texts(root))
 
