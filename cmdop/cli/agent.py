@@ -26,7 +26,12 @@ _FOLLOW_SECONDS = 0.2
 
 @click.group()
 def agent() -> None:
-    """Make this machine reachable."""
+    """Make this machine reachable.
+
+    \b
+      cmdop agent start --name office --server wss://relay.example.org --api-key ck_...
+      cmdop agent status
+    """
 
 
 agent.add_command(password)
@@ -50,6 +55,10 @@ def start(foreground: bool, detached: bool, renew: bool, as_before: bool, ca_fil
     """Start the agent; with --api-key the first time, to enrol this machine.
 
     Sessions that an agent left when it died are taken up again.
+
+    \b
+      cmdop agent start --name office --server wss://relay.example.org --api-key ck_...
+      cmdop agent start
     """
     from cmdop.agent.options import AgentOptions
 
@@ -65,7 +74,11 @@ def start(foreground: bool, detached: bool, renew: bool, as_before: bool, ca_fil
 
 @agent.command()
 def stop() -> None:
-    """Stop the agent and end its sessions."""
+    """Stop the agent and end its sessions.
+
+    \b
+      cmdop agent stop
+    """
     from cmdop.agent import daemon
 
     daemon.stop(home())
@@ -74,7 +87,11 @@ def stop() -> None:
 
 @agent.command()
 def restart() -> None:
-    """Start the agent anew with the same flags; its sessions go on."""
+    """Start the agent anew with the same flags; its sessions go on.
+
+    \b
+      cmdop agent restart
+    """
     from cmdop.agent import daemon
     from cmdop.agent.options import AgentOptions
 
@@ -84,7 +101,12 @@ def restart() -> None:
 @agent.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show whether the agent runs, and what it does."""
+    """Show whether the agent runs, and what it does.
+
+    \b
+      cmdop agent status
+      cmdop agent status --json
+    """
     from cmdop.agent import daemon
 
     found = daemon.status(home())
@@ -101,7 +123,11 @@ def status(as_json: bool) -> None:
     "-n", "--lines", metavar="LINES", type=click.IntRange(min=0), default=100, help="How many (default: 100)."
 )
 def logs(follow: bool, lines: int) -> None:
-    """Print the agent's log."""
+    """Print the agent's log.
+
+    \b
+      cmdop agent logs --follow
+    """
     from cmdop.agent.logfile import LogTail, last_lines
 
     tail = LogTail(home()) if follow else None

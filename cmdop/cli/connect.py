@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import click
@@ -76,13 +77,34 @@ class HostOrVerb(click.Group):
         """Take HOST out of the words, so that options may follow it."""
         _, words, _ = self.make_parser(ctx).parse_args(list(args))
         if words and words[0] not in SUBCOMMANDS:
+            # What follows a misspelt verb has options that are none of ours.
+            plain = itertools.takewhile(lambda word: not word.startswith("-"), words)
+            self._one_host(ctx, list(plain))
             args = self._without_host(ctx, args)
         return super().parse_args(ctx, args)
 
+    def _one_host(self, ctx: click.Context, words: list[str]) -> None:
+        """Raises UsageError for a second word, with the verb that the first one looks like."""
+        if len(words) < 2:
+            return
+        meant = self._verb_like(ctx, words)
+        hint = f"; did you mean cmdop connect {meant}?" if meant else ""
+        raise UsageError(reason=f"one HOST, please, not {len(words)}: {' '.join(words)}{hint}")
+
+    def _verb_like(self, ctx: click.Context, words: list[str]) -> str:
+        """The first two words with a verb instead of what looks like one; empty where nothing does."""
+        from difflib import get_close_matches  # for who misspelt one
+
+        like = get_close_matches(words[0], SUBCOMMANDS, n=1)
+        if not like:
+            return ""
+        command = self.get_command(ctx, like[0])
+        below = command.list_commands(ctx) if isinstance(command, click.Group) else []
+        return f"{like[0]} {(get_close_matches(words[1], below, n=1) or words[1:])[0]}"
+
     def _without_host(self, ctx: click.Context, args: list[str]) -> list[str]:
         words = self._words(ctx, args)
-        if len(words) > 1:
-            raise UsageError(reason=f"one HOST, please, not {len(words)}: {' '.join(words)}")
+        self._one_host(ctx, words)
         ctx.meta["host"] = words[0]
         # An option's value may be the same word: only HOST can be left out without a loss.
         without = ([*args[:at], *args[at + 1 :]] for at, word in enumerate(args) if word == words[0])
