@@ -265,7 +265,8 @@ def everyday(folder: Path, env: dict[str, str]) -> Reader:
     srv = folder / "srv/site"
     srv.mkdir(parents=True)
     (srv / "Makefile").write_text("test:\n\t@echo tested\n", encoding="utf-8")
-    subprocess.run(["git", "init", "--quiet", "--bare", str(folder / "srv/site.git")], check=True)
+    if shutil.which("git"):
+        subprocess.run(["git", "init", "--quiet", "--bare", str(folder / "srv/site.git")], check=True)
     for place, command in (
         ("on the relay", "cmdop relay workspace create home"),
         ("on the relay", "cmdop relay serve --listen 0.0.0.0:7420 --tls-cert cert.pem --tls-key key.pem"),

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from cmdop.limits import LINK_DEAD_SECONDS, PING_INTERVAL_SECONDS
+from cmdop.limits import HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX, LINK_DEAD_SECONDS, PING_INTERVAL_SECONDS
 from tests.test_docs import ROOT, blocks, mistake
 from tests.transport.ends import Authority, upgrade_request
 from tests_e2e.conftest import User, as_operator, clean_environment, shell
@@ -195,9 +195,10 @@ def test_whether_it_is_there_can_be_asked_through_the_proxy(proxy: Proxy) -> Non
 # -- what needs no proxy --------------------------------------------------------------------
 
 
-def test_the_times_that_are_told_are_the_real_ones() -> None:
+def test_the_numbers_that_are_told_are_the_real_ones() -> None:
     assert f"nothing happens for {PING_INTERVAL_SECONDS:g} s" in TEXT
     assert f"after {LINK_DEAD_SECONDS:g} s of silence" in TEXT
+    assert f"{HANDSHAKES_PER_SOURCE_MAX} at once from one address, and {HANDSHAKES_MAX:,} from" in TEXT
 
 
 def units() -> dict[str, str]:
