@@ -162,15 +162,6 @@ def test_every_verb_and_its_options_are_described(name: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", TREE)
-def test_every_help_has_an_example_that_can_be_typed(name: str) -> None:
-    shown = [line.strip() for line in inspect.cleandoc(TREE[name].help or "").splitlines() if line.startswith("  ")]
-    plain = [re.sub(r"^.*\$\((.*)\).*$", r"\1", line) for line in shown]
-    examples = [line for line in plain if re.search(rf"\b{name}\b", line)]
-    assert examples
-    assert {line: wrong for line in examples if (wrong := mistake(line))} == {}
-
-
 def test_the_options_of_connect_are_described() -> None:
     section = section_of(CLI, "`cmdop connect`")
     assert [s for s in options(TREE["cmdop connect"]) - {"-h", "--help"} if not _names(section, s)] == []

@@ -218,14 +218,11 @@ def test_every_group_answers_so(name: str, capsys: Said) -> None:
 
 # -- examples -------------------------------------------------------------------------------------
 
-WITHOUT_EXAMPLE = {f"cmdop agent{verb}" for verb in ("", " logs", " restart", " start", " status", " stop")}
-"""Only ever shorter."""
-
 
 @pytest.mark.parametrize("name", TREE)
 def test_the_help_of_every_verb_has_an_example_that_can_be_typed(name: str) -> None:
     lines = re.findall(r"^  .*cmdop.*$", inspect.cleandoc(TREE[name].help or ""), re.M)
-    assert any(re.search(rf"\b{name}\b", line) for line in lines) == (name not in WITHOUT_EXAMPLE)
+    assert any(re.search(rf"\b{name}\b", line) for line in lines)
     for line in lines:
         typed = re.sub(r"\s(--|\||<|>)\s.*|[\"$()]", "", line[line.index("cmdop") :])
         assert mistake(typed) is None, line
