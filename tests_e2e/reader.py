@@ -259,14 +259,13 @@ class Reader:
                 shell.close()
 
 
-def everyday(folder: Path, env: dict[str, str]) -> Reader:
-    """A reader whose laptop has a key, with prod-api-1 online."""
-    reader = Reader(folder, env)
-    srv = folder / "srv/site"
+def set_up_everyday(reader: Reader) -> None:
+    """A relay, prod-api-1 online, and a key on the laptop."""
+    srv = reader.folder / "srv/site"
     srv.mkdir(parents=True)
     (srv / "Makefile").write_text("test:\n\t@echo tested\n", encoding="utf-8")
     if shutil.which("git"):
-        subprocess.run(["git", "init", "--quiet", "--bare", str(folder / "srv/site.git")], check=True)
+        subprocess.run(["git", "init", "--quiet", "--bare", str(reader.folder / "srv/site.git")], check=True)
     for place, command in (
         ("on the relay", "cmdop relay workspace create home"),
         ("on the relay", "cmdop relay serve --listen 0.0.0.0:7420 --tls-cert cert.pem --tls-key key.pem"),
@@ -274,4 +273,3 @@ def everyday(folder: Path, env: dict[str, str]) -> Reader:
         ("", "cmdop login --server wss://relay.example.org"),
     ):
         reader.do(place, Step("run", command))
-    return reader

@@ -12,7 +12,7 @@ import pytest
 
 from tests.test_docs import DOCS, ROOT, Block, blocks
 from tests_e2e.conftest import clean_environment
-from tests_e2e.reader import NOT_RUN, PLACES, Reader, everyday, pattern, steps
+from tests_e2e.reader import NOT_RUN, PLACES, Reader, pattern, set_up_everyday, steps
 
 OF_A_SHELL = ("sh", "console")
 ONLY_WHERE_IT_IS = ("git", "htop", "make", "rsync")
@@ -41,9 +41,12 @@ def needs(text: str) -> None:
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("everyday")
-    reader = everyday(folder, clean_environment_of(folder))
-    yield reader
-    reader.close()
+    reader = Reader(folder, clean_environment_of(folder))
+    try:
+        set_up_everyday(reader)
+        yield reader
+    finally:
+        reader.close()
 
 
 def clean_environment_of(folder: Path) -> dict[str, str]:
