@@ -298,7 +298,8 @@ def test_ctrl_c_interrupts_the_command(operator: Operator, user: User) -> None:
 def test_a_second_ctrl_c_kills_a_command_that_ignores_the_first(
     operator: Operator, running: list[subprocess.Popen[bytes]]
 ) -> None:
-    ignores = "import signal; signal.signal(2, lambda *_: print('no', flush=True)); print('ready', flush=True)"
+    # Not `print` in the handler: the signal may come while the other one has not returned yet.
+    ignores = "import os, signal; signal.signal(2, lambda *_: os.write(1, b'no\\n')); print('ready', flush=True)"
     code = f"{ignores}\nwhile True: signal.pause()"
     command = operator.start(*python(code))
     running.append(command)
