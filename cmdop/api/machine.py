@@ -106,7 +106,7 @@ class Machine:
         self._calls.send_input(_id_of(session), data)
 
     def read(self, session: Session | str, since: int = 0) -> ReadOutput:
-        """The output from that offset on, as far as there is any now and the machine keeps it: 1 MiB.
+        """The output from that offset on, as far as there is any now and the machine keeps it: at least 1 MiB.
 
         Where a program puts out faster than it is read, what is in one piece is given.
         """

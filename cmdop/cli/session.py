@@ -190,7 +190,7 @@ def _standard_input() -> Iterator[bytes]:
 )
 @takes_flags
 def read(flags: Flags, wanted: str, since: int) -> None:
-    """Print what session ID put out, as far as the machine keeps it: 1 MiB.
+    """Print what session ID put out, as far as the machine keeps it: at least the last 1 MiB.
 
     The bytes are as the program wrote them. With --json `next_offset` is where to go on.
 

@@ -22,7 +22,7 @@ from cmdop.limits import (
     CALL_DATA_MAX_BYTES,
     GUESS_WAIT_MAX_SECONDS,
     PING_INTERVAL_SECONDS,
-    RING_BYTES,
+    RING_MAX_BYTES,
 )
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
@@ -109,14 +109,15 @@ class MachineCalls:
         """The output from `offset` on, or from where it is kept, as far as there is any now.
 
         Piece by piece, at least one, though it be empty. The end is that of the first
-        answer, so that a program which never stops does not make this endless.
+        answer, so that a program which never stops does not make this endless, and no
+        further than a ring buffer can be.
         """
         end: int | None = None
         while end is None or offset < end:
             most = CALL_DATA_MAX_BYTES if end is None else min(end - offset, CALL_DATA_MAX_BYTES)
             piece = self._ask(GetOutput(session, offset, most), Output)
             if end is None:
-                end = min(piece.end_offset, piece.offset + RING_BYTES)
+                end = min(piece.end_offset, piece.offset + RING_MAX_BYTES)
             if piece.data and piece.offset < offset:
                 raise RemoteProtocolError(reason=f"output from {piece.offset} and not from {offset}")
             yield piece

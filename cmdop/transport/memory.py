@@ -28,6 +28,8 @@ class MemoryConnection(Connection):
         self.peer: MemoryConnection | None = None
         self._messages: deque[bytes] = deque()
         self._ended = ""
+        self._released = False
+        """The end was received, as when a socket gives its descriptor back."""
         # Guards all of these; told of every change.
         self._change = threading.Condition()
         self._bell: tuple[socket.socket, socket.socket] | None = None
@@ -44,6 +46,8 @@ class MemoryConnection(Connection):
 
     def fileno(self) -> int:
         with self._change:
+            if self._released:
+                return -1
             if self._bell is None:
                 self._bell = socket.socketpair()
                 if self._messages or self._ended:
@@ -74,6 +78,7 @@ class MemoryConnection(Connection):
         with self._change:
             self._change.wait_for(lambda: self._messages or self._ended)
             if not self._messages:
+                self._released = True
                 for end in self._bell or ():
                     end.close()
                 raise ConnectionClosed(reason=self._ended)

@@ -18,7 +18,7 @@ from cmdop.errors import (
     UsageError,
 )
 from cmdop.home import Home
-from cmdop.limits import COUNT_MAX, IDLE_MAX_SECONDS, NAME_MAX_CHARS
+from cmdop.limits import COUNT_MAX, IDLE_MAX_SECONDS, MIB, NAME_MAX_CHARS, RING_MAX_BYTES
 from cmdop.wire.call_messages import Output
 from tests.api.conftest import HOST
 from tests.api.reading import read_to_end, read_until
@@ -85,7 +85,8 @@ def test_who_is_attached_is_told(machine: cmdop.Machine) -> None:
 
 
 def test_what_is_not_kept_any_more_is_said(machine: cmdop.Machine) -> None:
-    made = machine.create_session(command=["/bin/sh", "-c", "head -c 1500000 /dev/zero; echo; echo do''ne; sleep 1000"])
+    flood = f"head -c {RING_MAX_BYTES + MIB} /dev/zero; echo; echo do''ne; sleep 1000"
+    made = machine.create_session(command=["/bin/sh", "-c", flood])
     shown(machine, made, b"done\r\n")
     read = machine.read(made, 5)
     assert read.truncated

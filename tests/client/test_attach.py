@@ -377,7 +377,10 @@ def test_who_joins_and_leaves_and_what_the_machine_notes_is_told_and_not_shown(a
     assert attached.terminal.output.look() in (b"", OPENING)
 
 
-def test_what_the_terminal_answers_out_of_turn_is_not_typed(attached: Attached) -> None:
+def test_what_the_terminal_answers_out_of_turn_is_not_typed(
+    attached: Attached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cmdop.client.answers.KEY_HOLD_SECONDS", TIMEOUT_SECONDS)  # the end of the write is waited for
     attached.far.say(Answers(0, False))
     attached.far.send(RecordKind.OUTPUT, 0, b"\x1b[6n")
     attached.terminal.output.until_shown(len(OPENING) + 4)
@@ -400,6 +403,7 @@ def test_a_flush_drops_what_was_not_shown_and_undoes_the_modes_before_the_new_sc
     assert shown.count(b"x") < size
     behind = shown[shown.rindex(b"x") :]
     assert behind.index(b"\x1b[?25h") < behind.index(OPENING) < behind.index(b"fresh on")
+    attached.far.until(lambda far: bool(far.credits))
     assert attached.far.credits == [6 + size + 1000 + WINDOW_MIN_BYTES]  # the flush itself stands for little
 
 

@@ -18,7 +18,7 @@ from cmdop.errors import (
     TimedOut,
     TokenMissing,
 )
-from cmdop.limits import CALL_DATA_MAX_BYTES, LINK_DEAD_SECONDS, RING_BYTES
+from cmdop.limits import CALL_DATA_MAX_BYTES, LINK_DEAD_SECONDS, RING_BYTES, RING_MAX_BYTES
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
     CALL_MESSAGES,
@@ -176,7 +176,7 @@ def test_pieces_come_as_they_are_asked_for() -> None:
 
 def test_an_end_beyond_what_any_machine_keeps_is_not_believed() -> None:
     made = Client(lambda call: Output(call.offset, b"x" * call.max_bytes, 2**53))  # type: ignore[attr-defined]
-    assert sum(len(piece.data) for piece in made.calls.read(ID, 0)) == RING_BYTES
+    assert sum(len(piece.data) for piece in made.calls.read(ID, 0)) == RING_MAX_BYTES
 
 
 def test_output_of_another_place_breaks_the_protocol() -> None:
