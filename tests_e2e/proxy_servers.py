@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests_e2e.account import NSS_WRAPPER, has_nss_wrapper
 from tests_e2e.stack import Running
 from tests_e2e.timing import STEP_SECONDS
 
 RELAY_NAME: Final = "relay.cmdop.test"
 """Of a top-level domain that is nobody's (RFC 6761 §6.2)."""
 USER, PASSWORD = "ann", "hush-hush"
-_NSS_WRAPPER: Final = "libnss_wrapper.so"
 
 _TINYPROXY_CONF: Final = """\
 Port {port}
@@ -39,11 +37,8 @@ BasicAuth {user} {password}
 
 def missing() -> str:
     """What it takes to run them and is not here, or an empty text."""
-    if sys.platform != "linux":
-        return "nss_wrapper works on Linux"
     found = [program for program in ("tinyproxy", "microsocks") if shutil.which(program) is None]
-    preloaded = subprocess.run(["sh", "-c", ":"], env={"LD_PRELOAD": _NSS_WRAPPER}, capture_output=True, check=False)
-    found += [_NSS_WRAPPER] if preloaded.stderr else []
+    found += [] if has_nss_wrapper() else [f"{NSS_WRAPPER} (Linux)"]
     return f"not installed: {', '.join(found)}; ./dev test installs them" if found else ""
 
 
@@ -69,7 +64,7 @@ class ProxyServer:
     def start(self) -> None:
         hosts = self.folder / "hosts"
         hosts.write_text(f"127.0.0.1 {RELAY_NAME}\n")
-        env = {"HOME": str(self.folder), "LD_PRELOAD": _NSS_WRAPPER, "NSS_WRAPPER_HOSTS": str(hosts)}
+        env = {"HOME": str(self.folder), "LD_PRELOAD": NSS_WRAPPER, "NSS_WRAPPER_HOSTS": str(hosts)}
         self.running = Running(self.kind, self._words(), env, shutil.which(self.kind) or self.kind)
         self._until_it_listens()
 

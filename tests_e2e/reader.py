@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.transport.ends import Authority
+from tests_e2e.account import account_of_its_own
 from tests_e2e.terminal import CMDOP, UserTerminal
 from tests_e2e.timing import START_SECONDS
 
@@ -156,6 +157,7 @@ class Reader:
             self.address = f"localhost:{free.getsockname()[1]}"
         self._env = {
             **env,
+            **account_of_its_own(folder),
             "PATH": f"{Path(CMDOP).parent}:{DOCS}:{env['PATH']}",
             "SSL_CERT_FILE": str(self.authority.ca_file),
             "INPUTRC": "/dev/null",

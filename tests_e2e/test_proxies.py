@@ -73,7 +73,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def machine(far: Far, proxy: ProxyServer) -> Iterator[dict[str, str]]:
     """The environment of an agent in the background, `far-KIND`, which came through the proxy."""
     env = far.env(f"agent-{proxy.kind}")
-    name = ["--name", f"far-{proxy.kind}", "--ca-file", far.ca_file]
+    name = ["--name", f"far-{proxy.kind}", "--ca-file", far.ca_file, "--shell", "/bin/sh"]
     started = run({**env, "ALL_PROXY": proxy.url}, "agent", "start", *name)
     assert f"far-{proxy.kind} is ONLINE" in started.stdout
     proxy.wait_through(far.port)

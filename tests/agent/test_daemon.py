@@ -37,7 +37,7 @@ def options(name: str, **more: Any) -> AgentOptions:
 @pytest.fixture
 def quick_to_kill(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "_STOP_TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr(daemon, "_KILL_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(daemon, "_KILL_TIMEOUT_SECONDS", 2.0)
 
 
 @pytest.fixture(autouse=True)
