@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """cmdop beside its peers, in one interleaved run, as a table.
 
-  compare.py [--bench DIR] [--delay-ms D] [--peer PEER]... [--write FILE] [-- TERMBENCH OPTIONS]
+  compare.py --bench DIR [--delay-ms D] [--peer PEER]... [--write FILE] [-- TERMBENCH OPTIONS]
 
 A relay and an agent are started on loopback; `cmdop connect` runs through both. The
 measuring is done by termbench.py, and the peers are started by run_peers.py, both in
@@ -54,7 +54,7 @@ def main() -> int:
     in_empty_home()
     ours, _, theirs = _split(sys.argv[1:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "bench")
+    parser.add_argument("--bench", type=Path, required=True, metavar="DIR", help="where termbench.py is")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="one-way delay between client and server")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     parser.add_argument("--peer", action="append", default=[], help=f"default: {' '.join(PEERS)}")
