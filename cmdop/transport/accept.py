@@ -24,7 +24,7 @@ from websockets.server import ServerProtocol
 from cmdop.deadline import Deadline
 from cmdop.errors import AddressInUse, ConnectionClosed, RemoteProtocolError
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, HELLO_TIMEOUT_SECONDS, MESSAGE_MAX_BYTES, SUBPROTOCOL
-from cmdop.transport.framing import FrameReader, OddFrame, binary_frame
+from cmdop.transport.framing import Fragments, FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
 from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
@@ -238,7 +238,7 @@ class AcceptedConnection(SocketConnection):
         super().__init__(sock, tls, remote, remote, queue_max_bytes)
         self._protocol = protocol
         self._frames = FrameReader(masked=True, max_bytes=MESSAGE_MAX_BYTES)
-        self._parts: list[bytes] = []
+        self._fragments = Fragments(MESSAGE_MAX_BYTES)
 
     def send(self, message: bytes) -> None:
         self._outbox.put(binary_frame(message, masked=False))
@@ -263,7 +263,7 @@ class AcceptedConnection(SocketConnection):
                 message = self._take_odd(frame)
                 if message is not None:
                     return message
-            elif self._parts:
+            elif self._fragments.begun:
                 raise RemoteProtocolError(reason="a message within another one")
             else:
                 return frame
@@ -291,11 +291,7 @@ class AcceptedConnection(SocketConnection):
             raise ConnectionClosed(reason=Close.parse(frame.data).reason or "the other end closed it")
         if frame.opcode is not Opcode.BINARY and frame.opcode is not Opcode.CONT:
             return None
-        self._parts.append(bytes(frame.data))
-        if not frame.fin:
-            return None
-        message, self._parts = b"".join(self._parts), []
-        return message
+        return self._fragments.add(bytes(frame.data), frame.opcode is Opcode.CONT, frame.fin)
 
     def _closing_frame(self, reason: str) -> bytes:
         said = reason.encode()[:120].decode("utf-8", "ignore")

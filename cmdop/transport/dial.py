@@ -23,7 +23,7 @@ from cmdop.errors import (
 )
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, DIAL_TIMEOUT_SECONDS, DIRECTORY_MAX_BYTES, KIB, SUBPROTOCOL
 from cmdop.transport.address import ServerAddress
-from cmdop.transport.framing import FrameReader, OddFrame, binary_frame
+from cmdop.transport.framing import Fragments, FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
 from cmdop.transport.reaching import connect, reason_of, unreachable
 from cmdop.transport.sockets import SocketConnection, tune
@@ -187,7 +187,7 @@ class DialledConnection(SocketConnection):
         self._stream = _Stream(self, sock, tls)
         self._websocket = _WebSocket(self)
         self._frames = FrameReader(masked=False, max_bytes=DIRECTORY_MAX_BYTES)
-        self._parts: list[bytes] = []
+        self._fragments = Fragments(DIRECTORY_MAX_BYTES)
 
     def upgrade(self, endpoint: str, headers: Mapping[str, str], deadline: Deadline) -> None:
         """Ask for the WebSocket. Raises what websocket-client raises, and ConnectionClosed."""
@@ -243,7 +243,7 @@ class DialledConnection(SocketConnection):
             return None
         if isinstance(frame, OddFrame):
             return self._take(_parsed(frame))
-        if self._parts:
+        if self._fragments.begun:
             raise RemoteProtocolError(reason="a message within another one")
         return frame
 
@@ -251,16 +251,7 @@ class DialledConnection(SocketConnection):
         """What a frame completes: a message, or nothing yet."""
         data = frame.data if isinstance(frame.data, bytes) else bytes(frame.data, "latin-1")
         if frame.opcode in (ABNF.OPCODE_BINARY, ABNF.OPCODE_CONT):
-            if (frame.opcode == ABNF.OPCODE_CONT) != bool(self._parts):
-                raise RemoteProtocolError(reason="a fragment out of place")
-            self._parts.append(data)
-            if sum(map(len, self._parts)) > DIRECTORY_MAX_BYTES:
-                raise RemoteProtocolError(reason="a message without end")
-            if not frame.fin:
-                return None
-            message = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._parts = []
-            return message
+            return self._fragments.add(data, frame.opcode == ABNF.OPCODE_CONT, bool(frame.fin))
         if frame.opcode == ABNF.OPCODE_PING:
             self._websocket.pong(data)
         elif frame.opcode == ABNF.OPCODE_CLOSE:

@@ -70,6 +70,38 @@ def mask(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(stretched, "little")).to_bytes(size, "little")
 
 
+class Fragments:
+    """A message that comes in pieces (RFC 6455 §5.4), as far as it has come.
+
+    What they take in memory is what they hold, so that a flood of empty ones is for nothing.
+    """
+
+    __slots__ = ("_begun", "_max_bytes", "_message")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._begun, self._message = False, bytearray()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first one has come, and not yet the last one."""
+        return self._begun
+
+    def add(self, piece: bytes, continues: bool, last: bool) -> bytes | None:
+        """The message, once this was its last piece. Raises RemoteProtocolError for a piece that
+        does not follow from those before, and for a message longer than `max_bytes`."""
+        if continues != self._begun:
+            raise RemoteProtocolError(reason="a fragment out of place")
+        if len(self._message) + len(piece) > self._max_bytes:
+            raise RemoteProtocolError(reason="a message without end")
+        self._begun = True
+        self._message += piece
+        if not last:
+            return None
+        message, self._message, self._begun = bytes(self._message), bytearray(), False
+        return message
+
+
 class FrameReader:
     """Cuts received bytes into frames.
 

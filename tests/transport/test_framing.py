@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from websockets.frames import Frame, Opcode
 
 from cmdop.errors import RemoteProtocolError
 from cmdop.limits import MESSAGE_MAX_BYTES
-from cmdop.transport.framing import FrameReader, OddFrame, binary_frame, mask
+from cmdop.transport.framing import Fragments, FrameReader, OddFrame, binary_frame, mask
 
 SIZES = [0, 1, 125, 126, 127, 1024, 1025, 65535, 65536]
 
@@ -94,3 +96,41 @@ def test_no_bytes_do_more_than_break_the_protocol(garbage: bytes, masked: bool) 
             pass
     except RemoteProtocolError:
         pass
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=8))
+def test_a_message_in_fragments_is_what_they_hold_together(pieces: list[bytes]) -> None:
+    fragments, last = Fragments(1000), len(pieces) - 1
+    came = [fragments.add(piece, continues=at > 0, last=at == last) for at, piece in enumerate(pieces)]
+    assert came == [None] * last + [b"".join(pieces)]
+    assert not fragments.begun
+
+
+def test_fragments_without_content_take_no_memory_however_many_come() -> None:
+    fragments = Fragments(MESSAGE_MAX_BYTES)
+    assert fragments.add(b"", continues=False, last=False) is None
+    tracemalloc.start()
+    try:
+        for _ in range(20_000):
+            assert fragments.add(b"", continues=True, last=False) is None
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken_bytes < 20_000
+    assert fragments.add(b"x", continues=True, last=True) == b"x"
+
+
+def test_fragments_are_together_no_longer_than_a_message() -> None:
+    fragments = Fragments(10)
+    fragments.add(bytes(10), continues=False, last=False)
+    with pytest.raises(RemoteProtocolError):
+        fragments.add(b"x", continues=True, last=True)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_fragment_out_of_place_is_refused(begun: bool) -> None:
+    fragments = Fragments(10)
+    if begun:
+        fragments.add(b"x", continues=False, last=False)
+    with pytest.raises(RemoteProtocolError):
+        fragments.add(b"y", continues=not begun, last=True)
