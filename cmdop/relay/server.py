@@ -98,6 +98,9 @@ class RelayServer:
         door = Door(switch.gate)
         try:
             connection = arrival.upgrade(door.decide, queue_max_bytes=AGENT_QUEUE_MAX_BYTES)
+        except Exception:  # noqa: BLE001 - whatever it is, it ends one arrival and no more
+            _log.exception("%s: a mistake in cmdop", arrival.remote)
+            return
         finally:
             self._handshakes.end(arrival.remote)
         if connection is not None and door.caller is not None:

@@ -30,6 +30,7 @@ from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
 
 _BACKLOG_CONNECTIONS = 1024
+_END_OF_HEAD = b"\r\n\r\n"
 _LOG = logging.getLogger("cmdop.transport.websockets")
 _LOG.setLevel(logging.WARNING)  # it would tell of every connection that opens, at INFO
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -198,15 +199,22 @@ class _Upgrade:
         return AcceptedConnection(self._sock, self._tls, self._remote, self._protocol, queue_max_bytes)
 
     def _request(self) -> Request | None:
+        """The request; None for what is none, and for one with something behind it: who goes on
+        before it is answered speaks something else (RFC 6455 §4.1)."""
         # It may have come in one piece with the end of the TLS handshake.
         data = self._tls.rest() if self._tls is not None else b""
+        tail = b""
         while True:
             if data:
-                self._protocol.receive_data(data)
+                # websockets gets the head and no more: it would take what is behind it for frames.
+                behind = (tail + data).partition(_END_OF_HEAD)[2]
+                self._protocol.receive_data(data[: len(data) - len(behind)])
+                if behind:
+                    return None
+                tail = (tail + data)[1 - len(_END_OF_HEAD) :]
             for event in self._protocol.events_received():
                 if isinstance(event, Request):
-                    # Who sends frames before the answer speaks something else (RFC 6455 §4.1).
-                    return None if self._protocol.reader.buffer else event
+                    return event
             if self._protocol.state is CLOSED or self._protocol.handshake_exc is not None:
                 return None
             allow(self._sock, self._deadline)

@@ -183,6 +183,19 @@ def test_records_that_fail_are_an_answer(relay: RelayServer, store: Store, monke
     assert (status, body) == (503, "store-unusable: the relay cannot use its records\n")
 
 
+def test_a_mistake_of_ours_at_the_door_is_in_the_log_and_ends_nobody_else(
+    relay: RelayServer, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("by mistake")
+
+    monkeypatch.setattr(store, "key", broken)
+    with pytest.raises(http.client.RemoteDisconnected):
+        get(relay, "/v1", upgrade("key.x.00"))
+    assert get(relay, "/healthz")[0] == 200
+    assert "a mistake in cmdop" in caplog.text
+
+
 def test_garbage_on_the_port_harms_nobody(relay: RelayServer) -> None:
     for noise in (b"", b"\x00" * 100, b"GET", b"SSH-2.0-OpenSSH_9.2\r\n", b"\x16\x03\x01\x02\x00" + b"x" * 600):
         with socket.create_connection(relay.address, TIMEOUT_SECONDS) as sock:

@@ -75,6 +75,25 @@ def test_who_is_no_client_of_ours_becomes_no_connection(request_bytes: bytes) ->
             assert arriving.result(PATIENCE_SECONDS) is None
 
 
+@pytest.mark.parametrize("path", ["/v1", "/healthz"])
+@pytest.mark.parametrize(
+    "behind", [b"\x82\x81\0\0\0\0x", b"\x89\x80\0\0\0\0", b"\x82\x85", b"garbage", b"GET / HTTP/1.1\r\n\r\n"]
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_who_goes_on_before_it_is_answered_becomes_no_connection(path: str, behind: bytes, at_once: bool) -> None:
+    request = upgrade_request().replace(b"/v1", path.encode())
+    health = HttpAnswer(200, "ok\n")
+    with listening() as listener:
+        arriving = in_thread(lambda: listener.accept().upgrade(lambda asked: None if asked.path == "/v1" else health))
+        with socket.create_connection(listener.address, PATIENCE_SECONDS) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in [request + behind] if at_once else [request[:-2], request[-2:] + behind]:
+                client.sendall(piece)
+            with contextlib.suppress(ConnectionResetError):
+                assert read_all(client) == b""
+            assert arriving.result(PATIENCE_SECONDS) is None
+
+
 def test_an_answer_over_http_arrives_whole() -> None:
     health = HttpAnswer(200, "ok\n", {"Content-Type": "text/plain", "Cache-Control": "no-store"})
     with listening() as listener:
