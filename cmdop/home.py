@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cmdop.errors import ConfigCorrupt, HomeUnusable
+from cmdop.limits import COUNT_MAX, HOME_FILE_MAX_BYTES, MIB
 
 T = TypeVar("T")
 
@@ -48,13 +51,19 @@ class Home:
         return "it is not a folder"
 
     def read_bytes(self, name: str) -> bytes | None:
-        """A file's content, None where there is none. Raises HomeUnusable."""
+        """A file's content, None where there is none. Raises HomeUnusable, also for what is no file of ours."""
         try:
-            return self.file(name).read_bytes()
+            with open(self.file(name), "rb", opener=_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise HomeUnusable(path=self.file(name), reason="it is not a file")
+                data = file.read(HOME_FILE_MAX_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise HomeUnusable(path=self.file(name), reason=error.strerror) from error
+        if len(data) > HOME_FILE_MAX_BYTES:
+            raise HomeUnusable(path=self.file(name), reason=f"it is longer than {HOME_FILE_MAX_BYTES // MIB} MiB")
+        return data
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Put a private file in place at once; the old one stays if it fails.
@@ -166,14 +175,39 @@ class LockedFile:
 
 
 def json_fields(data: bytes) -> dict[str, Any]:
-    """The fields of a JSON object. Raises ValueError for anything else."""
+    """The fields of a JSON object. Raises ValueError for anything else.
+
+    Also for numbers that no file of ours has, and for half characters: nothing that was
+    read fails later on, when it is counted with or written again.
+    """
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError(str(error)) from error
     if isinstance(value, dict):
         return value
     raise ValueError("it is not a JSON object")
+
+
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if not -COUNT_MAX <= number <= COUNT_MAX:
+        raise ValueError("a number in it is too large")
+    return number
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number in it is none")
+    return number
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """An `opener`: a pipe that lies there would wait for who writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:

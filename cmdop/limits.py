@@ -28,6 +28,10 @@ OFFSET_MAX: Final = 2**63 - 1
 COUNT_MAX: Final = 2**53
 """The largest number in a message: what every program that reads msgpack or JSON can hold."""
 
+# -- files of CMDOP_HOME ------------------------------------------------------------------
+HOME_FILE_MAX_BYTES: Final = 64 * MIB
+"""No file of ours comes near it: the largest, ten thousand known machines, has some 3 MB."""
+
 # -- names and texts -----------------------------------------------------------------
 NAME_MAX_CHARS: Final = 255
 """Hostnames (RFC 1035 §2.3.4), friendly names, labels, workspace names."""

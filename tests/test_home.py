@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -18,10 +19,15 @@ from hypothesis import strategies as st
 
 from cmdop.errors import ConfigCorrupt, HomeUnusable
 from cmdop.home import Home, json_bytes, json_fields
+from cmdop.limits import COUNT_MAX, HOME_FILE_MAX_BYTES
 from tests.disks import small_disk
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-COUNT_MAX, COUNT_MAX)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
@@ -139,7 +145,47 @@ CORRUPT = {
     "zeros": bytes(4096),
     "not utf-8": b'{"a": "\xff"}',
     "too deep": b'{"a":' + b"[" * 100_000,
+    "half a character": b'{"a": "\\ud800"}',
+    "half a character for a name": b'{"\\udfff": 1}',
+    "no number": b'{"a": NaN}',
+    "without end": b'{"a": [-Infinity]}',
+    "a power without end": b'{"a": 1e999}',
+    "a number without end": b'{"a": 1' + b"0" * 400 + b"}",
+    "more digits than are read": b'{"a": ' + b"9" * 5000 + b"}",
 }
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_in_place_of_the_file_is_not_waited_for(home: Home) -> None:
+    home.folder()
+    os.mkfifo(home.file("config.json"))
+    with pytest.raises(HomeUnusable, match="it is not a file"):
+        home.read_bytes("config.json")
+    home.write_bytes("config.json", b"new")
+    assert home.read_bytes("config.json") == b"new"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="nothing without end can be read here")
+def test_what_is_no_file_is_not_read_to_its_end(home: Home) -> None:
+    home.folder()
+    home.file("config.json").symlink_to("/dev/zero")
+    with pytest.raises(HomeUnusable, match="it is not a file"):
+        home.read_bytes("config.json")
+
+
+def test_a_file_that_is_too_long_is_left_where_it_is(home: Home) -> None:
+    home.folder()
+    with home.file("config.json").open("wb") as file:
+        file.truncate(HOME_FILE_MAX_BYTES + 1)  # it takes no room: it has no content
+    with pytest.raises(HomeUnusable, match="it is longer than 64 MiB"):
+        home.read_json("config.json")
+    assert os.listdir(home.path) == ["config.json"]
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\\ud8019.eE-+NaInfity').map(str.encode))
+def test_whatever_is_read_can_be_written_again_or_is_refused(data: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        assert json_fields(json_bytes(json_fields(data))) == json_fields(data)
 
 
 @pytest.mark.parametrize("content", CORRUPT.values(), ids=CORRUPT.keys())

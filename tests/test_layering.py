@@ -29,7 +29,7 @@ LAYERS = {
     "logline": set(),
     "winsize": {"limits"},
     "filelock": set(),
-    "home": {"errors", "filelock"},
+    "home": {"errors", "filelock", "limits"},
     "control": {"errors", "home", "limits"},
     # One purpose each; they do not know each other.
     "wire": BASE,

@@ -29,7 +29,8 @@ class LockFile:
         """
         self._home.folder()
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            # It is emptied: a link that lies in wait is not followed.
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
             if not lock(fd, blocking):
                 os.close(fd)
                 return False

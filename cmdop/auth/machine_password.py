@@ -139,7 +139,10 @@ def _parse(fields: dict[str, Any]) -> MachinePassword:
     scrypt = fields["scrypt"]
     n, r, p = (int(scrypt[name]) for name in ("n", "r", "p"))
     salt, digest = bytes.fromhex(scrypt["salt"]), bytes.fromhex(scrypt["digest"])
-    if n < 2 or n & (n - 1) or not 1 <= p <= 16 or r < 1 or 128 * n * r >= SCRYPT_MEMORY_MAX_BYTES:
+    # What OpenSSL refuses, too: RFC 7914 §2 for n and r, and all that it takes in memory.
+    if n < 2 or n & (n - 1) or not 1 <= p <= 16 or r < 1 or n.bit_length() > 16 * r:
+        raise ValueError("its costs are none")
+    if 128 * r * (n + p + 2) > SCRYPT_MEMORY_MAX_BYTES:
         raise ValueError("it costs more than is allowed")
     if len(salt) != _SALT_BYTES or len(digest) != _DIGEST_BYTES:
         raise ValueError("its sizes are wrong")

@@ -79,3 +79,14 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HomeUnusable):
         LockFile(Home(tmp_path / "file" / "home"), "x.lock").acquire()
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")
+def test_a_link_in_its_place_is_not_followed_and_nothing_is_emptied(home: Home, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    home.folder()
+    home.file("x.lock").symlink_to(precious)
+    with pytest.raises(HomeUnusable, match=r"x\.lock"):
+        LockFile(home, "x.lock").acquire()
+    assert precious.read_text() == "kept"

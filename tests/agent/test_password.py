@@ -347,8 +347,19 @@ def test_another_password_begins_the_count_anew(home: Home, machine: Machine) ->
         assert [count for _, _, count in gate._guesses.rows()] == [1]
 
 
-def test_a_count_that_makes_no_sense_is_begun_anew(home: Home, caplog: pytest.LogCaptureFixture) -> None:
-    home.write_bytes(GUESSES, b'{"wrong": [5]}')
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"wrong": [5]}',
+        b'{"password_id": "", "wrong": [["a", "b", Infinity]], "last_at": 0}',
+        b'{"password_id": "", "wrong": [["a", "b", 1]], "last_at": NaN}',
+        b'{"password_id": "", "wrong": [["a", "b", 1]], "last_at": 1' + b"0" * 400 + b"}",
+    ],
+)
+def test_a_count_that_makes_no_sense_is_begun_anew(
+    home: Home, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    home.write_bytes(GUESSES, content)
     assert PasswordGate(home).wait_seconds(ANNA) == 0
     assert "counted anew" in caplog.text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import sys
@@ -78,6 +79,11 @@ GOOD = {"n": 2, "r": 8, "p": 1, "salt": "00" * 16, "digest": "00" * 32}
         json.dumps({"scrypt": 5, "since": 1}),
         json.dumps({"scrypt": {**GOOD, "n": 3}, "since": 1}),
         json.dumps({"scrypt": {**GOOD, "n": 2**40}, "since": 1}),
+        json.dumps({"scrypt": {**GOOD, "n": math.inf}, "since": 1}),
+        json.dumps({"scrypt": {**GOOD, "n": 2**16, "r": 1}, "since": 1}),
+        json.dumps({"scrypt": {**GOOD, "n": 2, "r": 2**20 - 1}, "since": 1}),
+        json.dumps({"scrypt": GOOD, "since": 10**400}),
+        json.dumps({"scrypt": GOOD, "since": math.nan}),
         json.dumps({"scrypt": {**GOOD, "r": 0}, "since": 1}),
         json.dumps({"scrypt": {**GOOD, "p": 10**9}, "since": 1}),
         json.dumps({"scrypt": {**GOOD, "salt": "zz"}, "since": 1}),
@@ -92,6 +98,19 @@ def test_a_file_that_makes_no_sense_opens_nothing_and_stays(home: Home, text: st
         with pytest.raises(PasswordUnusable):
             watched.current()
     assert home.file(FILE).read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("n", "r", "p"), [(2**15, 1, 1), (2**20, 1, 1), (2**14, 100, 1), (2, 2**18, 1), (2**10, 2, 16)]
+)
+def test_whatever_costs_a_file_may_have_can_be_paid_or_is_refused(home: Home, n: int, r: int, p: int) -> None:
+    home.write_json(FILE, {"scrypt": {**GOOD, "n": n, "r": r, "p": p}, "since": 1})
+    try:
+        kept = load_password(home)
+    except PasswordUnusable:
+        return
+    assert kept is not None
+    assert not kept.matches("x")
 
 
 def test_a_change_is_seen_at_once(home: Home) -> None:
