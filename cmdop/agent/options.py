@@ -12,6 +12,7 @@ from cmdop.transport.way import Way
 
 LEFT_STATUS: Final = 75
 """What a supervised agent ends with that is to come again: EX_TEMPFAIL (sysexits.h)."""
+_SECRET_VARIABLES: Final = frozenset({"CMDOP_API_KEY", "CMDOP_AGENT_PASSWORD"})
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ class AgentOptions:
 
     @property
     def environment_told(self) -> dict[str, str]:
-        """The environment for processes of ours: the key goes another way."""
-        return {name: value for name, value in self.environment.items() if name != "CMDOP_API_KEY"}
+        """The environment for processes of ours. Every shell can look at it, as it is the same user's:
+        the key goes another way, and a machine's password is of use to clients only."""
+        return {name: value for name, value in self.environment.items() if name not in _SECRET_VARIABLES}
 
     def told(self) -> dict[str, Any]:
         """All of it, for the session host, over the lease."""

@@ -30,7 +30,7 @@ SECRET = "ck_secret"
 
 
 def options(name: str, **more: Any) -> AgentOptions:
-    environment = {**os.environ, "CMDOP_API_KEY": SECRET}
+    environment = {**os.environ, "CMDOP_API_KEY": SECRET, "CMDOP_AGENT_PASSWORD": "of another machine"}
     return AgentOptions(name=name, api_key=SECRET, environment=environment, **more)
 
 
@@ -87,7 +87,7 @@ class TestStart:
         found = start(home, "online", server="ws://relay")
         assert found["key"] == SECRET
         assert SECRET not in " ".join(found["argv"])
-        assert "CMDOP_API_KEY" not in found["environ"]
+        assert not {"CMDOP_API_KEY", "CMDOP_AGENT_PASSWORD"} & set(found["environ"])
         for path in home.path.rglob("*"):
             assert path.is_socket() or SECRET not in path.read_text(errors="replace"), path
 

@@ -93,9 +93,8 @@ def host(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningHost]:
 
 def test_an_agent_is_served_with_its_options_and_sees_the_log(host: RunningHost) -> None:
     lease = host.agent()
-    options = AgentOptions(
-        "online", "ws://relay", "ck_x", "fish", True, environment={"TZ": "UTC", "CMDOP_API_KEY": "ck_x"}
-    )
+    environment = {"TZ": "UTC", "CMDOP_API_KEY": "ck_x", "CMDOP_AGENT_PASSWORD": "y"}
+    options = AgentOptions("online", "ws://relay", "ck_x", "fish", True, environment=environment)
     lease.send({"do": "serve", **options.told()})
     assert until(lease, "log")["line"] == "online"
     until(lease, "online")
