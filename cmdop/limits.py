@@ -38,6 +38,8 @@ NAME_MAX_CHARS: Final = 255
 TEXT_MAX_CHARS: Final = 4096
 COMMAND_WORDS_MAX: Final = 1024
 PASSWORD_MAX_BYTES: Final = 1024
+PADDED_BYTES: Final = 256
+"""A message with a password is as long as a multiple of this, so that nearly all are of one length."""
 WINSIZE_MAX: Final = 10_000
 
 # -- sessions --------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from cmdop.wire.call_messages import (
     with_token,
 )
 from cmdop.wire.exec_messages import EXEC_MESSAGES, Execute, Started
-from cmdop.wire.message import Message, Unknown
+from cmdop.wire.message import Message, Unknown, padded
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Refused
 
@@ -163,7 +163,8 @@ class MachineCalls:
         for offer in shown.offers() if shown is not None else ():
             assert shown is not None
             try:
-                success = self._ask_once(Authenticate(METHOD, offer.text), AuthSuccess, JUDGED_SECONDS)
+                proof = padded(Authenticate(METHOD, offer.text))
+                success = self._ask_once(proof, AuthSuccess, JUDGED_SECONDS)
             except PasswordRefused as error:
                 refused = error
                 shown.wrong(offer)

@@ -17,7 +17,7 @@ from cmdop.client.link import MachineStream
 from cmdop.client.passwords import Offer, Passwords
 from cmdop.errors import CmdopError, PasswordMissing, PasswordRefused, RemoteProtocolError, from_peer
 from cmdop.limits import AUTH_TIMEOUT_SECONDS, GUESS_QUEUED_SECONDS, PASSWORD_ANSWER_SECONDS
-from cmdop.wire.message import Message, Unknown
+from cmdop.wire.message import Message, Unknown, padded
 from cmdop.wire.session_messages import AuthChallenge, AuthResponse, AuthSuccess, Detached, Ready, Refused, Register
 
 _JUDGED_SECONDS: Final = GUESS_QUEUED_SECONDS + AUTH_TIMEOUT_SECONDS
@@ -82,7 +82,7 @@ class _Entering:
             raise self._none_left()
         if challenge.wait_seconds >= 1:
             self._passwords.told.waits(self._host, challenge.wait_seconds)
-        self._stream.send_control(AuthResponse(METHOD, self._offer.text))
+        self._stream.send_control(padded(AuthResponse(METHOD, self._offer.text)))
         return hear()
 
     def _next(self) -> tuple[Offer | None, Callable[[], Message]]:

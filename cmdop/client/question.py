@@ -22,7 +22,7 @@ from cmdop.limits import AUTH_TIMEOUT_SECONDS, OPEN_TIMEOUT_SECONDS, SESSIONS_MA
 from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.wire.call_messages import CALL_MESSAGES, Authenticate, ListSessions, SessionRecord, Sessions
 from cmdop.wire.frame import FrameKind, encode_frame
-from cmdop.wire.message import Message
+from cmdop.wire.message import Message, padded
 from cmdop.wire.record import RecordKind, decode_record, encode_record
 from cmdop.wire.relay_messages import RELAY_MESSAGES, MachineRecord, Open
 from cmdop.wire.session_messages import AuthSuccess, Refused
@@ -116,7 +116,7 @@ class Question:
         if self._offer is None:
             raise refused
         self._wait(JUDGED_SECONDS)
-        return self._call(channel, Authenticate(METHOD, self._offer.text))
+        return self._call(channel, padded(Authenticate(METHOD, self._offer.text)))
 
     def _wait(self, seconds: float) -> None:
         """It has so long to answer, from now on."""

@@ -65,10 +65,11 @@ class SessionRecord(Message, frozen=True):
 
 class Authenticate(Message, frozen=True):
     """Proves that the caller knows the machine's password; answered with `AuthSuccess`, whose
-    token goes with the calls that follow."""
+    token goes with the calls that follow. `padding` means nothing (`wire.message.padded`)."""
 
     method: Name
     password: Text = ""
+    padding: Data | None = None
 
 
 class ListSessions(Message, frozen=True):

@@ -19,6 +19,7 @@ from cmdop.limits import (
     COUNT_MAX,
     IDLE_MAX_SECONDS,
     NAME_MAX_CHARS,
+    PADDED_BYTES,
     TEXT_MAX_CHARS,
     WINSIZE_MAX,
 )
@@ -41,8 +42,8 @@ AT_MOST_CLIENTS = msgspec.Meta(max_length=CLIENTS_PER_SESSION_MAX)
 """For a list of one session's clients."""
 
 
-SECRET_FIELDS = frozenset({"machine_token", "password", "session_token"})
-"""Fields of any message that stand in no log and no traceback."""
+SECRET_FIELDS = frozenset({"machine_token", "padding", "password", "session_token"})
+"""Fields of any message that stand in no log and no traceback; the padding's length tells the password's."""
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="is"):
@@ -66,6 +67,15 @@ M = TypeVar("M", bound=Message)
 def replaced(message: M, **fields: object) -> M:
     """The same message with other fields."""
     return msgspec.structs.replace(message, **fields)
+
+
+def padded(message: M) -> M:
+    """The same message with a `padding` that makes it as long as a multiple of `PADDED_BYTES`.
+
+    Whoever sees only the length of what is sealed learns so much less of the secret in it.
+    """
+    least_bytes = len(msgspec.msgpack.encode(replaced(message, padding=b"")))
+    return replaced(message, padding=bytes(-least_bytes % PADDED_BYTES))
 
 
 class MessageCodec(Generic[M]):

@@ -9,7 +9,7 @@ of them ends the stream. A stream that only makes calls speaks call_messages.py.
 from __future__ import annotations
 
 from cmdop.limits import GRACE_SECONDS
-from cmdop.wire.message import Cells, Command, Count, Message, MessageCodec, Name, Seconds, SessionId, Text
+from cmdop.wire.message import Cells, Command, Count, Data, Message, MessageCodec, Name, Seconds, SessionId, Text
 
 
 class Register(Message, frozen=True):
@@ -57,10 +57,11 @@ class AuthChallenge(Message, frozen=True):
 
 
 class AuthResponse(Message, frozen=True):
-    """The answer to a challenge."""
+    """The answer to a challenge. `padding` means nothing (`wire.message.padded`)."""
 
     method: Name
     password: Text = ""
+    padding: Data | None = None
 
 
 class AuthSuccess(Message, frozen=True):

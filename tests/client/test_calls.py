@@ -35,7 +35,7 @@ from cmdop.wire.call_messages import (
     SessionRecord,
     Sessions,
 )
-from cmdop.wire.message import Message
+from cmdop.wire.message import Message, padded
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach, Notice, Refused
 from tests.client.called import Answer, CalledMachine
@@ -334,8 +334,8 @@ def test_a_password_brings_a_token_that_serves_every_call_from_then_on() -> None
     made.calls.signal(ID, "TERM")
     assert made.called == [
         SendSignal(ID, "INT"),
-        Authenticate("password", "one"),
-        Authenticate("password", "two"),
+        padded(Authenticate("password", "one")),
+        padded(Authenticate("password", "two")),
         SendSignal(ID, "INT", "t0ken"),
         SendSignal(ID, "TERM", "t0ken"),
     ]
@@ -347,7 +347,7 @@ def test_a_token_that_was_revoked_is_replaced_with_the_password_that_was_right_b
     passwords.right("machine", Offer("right"))
     made = client(NO_TOKEN, AuthSuccess("new", 60.0), Done(), token="old", passwords=passwords)
     made.calls.end(ID)
-    proof = Authenticate("password", "right")
+    proof = padded(Authenticate("password", "right"))
     assert made.called == [CloseSession(ID, "old"), proof, CloseSession(ID, "new")]
 
 

@@ -20,7 +20,7 @@ from cmdop.errors import (
     RemoteProtocolError,
 )
 from cmdop.limits import PROTOCOL_VERSION, SESSION_TOKEN_SECONDS
-from cmdop.wire.message import Message
+from cmdop.wire.message import Message, padded
 from cmdop.wire.session_messages import AuthChallenge, AuthResponse, Notice, Refused, Register
 from tests.client.far_end import READY, TIMEOUT_SECONDS, WELCOME_IN, FarEnd
 
@@ -60,6 +60,7 @@ class Password:
     def __init__(self, right: str, wait_seconds: float = 0.0) -> None:
         self.far = FarEnd()
         self.tried: list[str] = []
+        self.answers: list[AuthResponse] = []
         self._right, self._wait_seconds = right, wait_seconds
         threading.Thread(target=self._serve, name="test machine asks", daemon=True).start()
 
@@ -73,6 +74,7 @@ class Password:
             self.far.say(AuthChallenge(("password",), 6, self._wait_seconds))
             answers = self.far.until_said(AuthResponse, number)
             self.tried.append(answers[-1].password)
+            self.answers.append(answers[-1])
             if self.tried[-1] == self._right:
                 break
         self.far.say(WELCOME_IN)
@@ -156,6 +158,12 @@ def test_what_a_machine_took_before_is_what_a_client_comes_back_with() -> None:
 def test_what_may_be_another_machine_s_can_be_left_out() -> None:
     passwords = Passwords([source("any"), source("its own", of_machine=True)])
     assert [offer.text for offer in passwords.silent(MACHINE, of_machine_only=True)] == ["its own"]
+
+
+def test_an_answer_does_not_tell_how_long_the_password_is() -> None:
+    machine, texts = Password("right"), ["x", "x" * 100, "right"]
+    machine.enter(Passwords([source(text) for text in texts]))
+    assert machine.answers == [padded(AuthResponse("password", text)) for text in texts]
 
 
 def test_nothing_shows_a_password() -> None:

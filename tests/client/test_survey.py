@@ -28,7 +28,7 @@ from cmdop.errors import (
 )
 from cmdop.wire.call_messages import Authenticate, Done, ListSessions, SessionRecord, Sessions
 from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
-from cmdop.wire.message import Message
+from cmdop.wire.message import Message, padded
 from cmdop.wire.relay_messages import Closed
 from cmdop.wire.session_messages import AuthSuccess, Refused
 from tests.client.far_machines import KEY, Answer, FarMachines, machine, record
@@ -280,6 +280,7 @@ def protected(password: str, *session_ids: str) -> tuple[Answer, list[str]]:
 
     def answer(call: Message) -> Message | None:
         if isinstance(call, Authenticate):
+            assert call == padded(Authenticate("password", call.password)), "its length would tell the password's"
             tried.append(call.password)
             right = call.password == password
             return AuthSuccess("t0ken", 60.0) if right else Refused("wrong-password", "wrong password for the machine")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cmdop.errors import LocalProtocolError, RemoteProtocolError
@@ -17,11 +17,13 @@ from cmdop.limits import (
     IDLE_MAX_SECONDS,
     MESSAGE_MAX_BYTES,
     NAME_MAX_CHARS,
+    PADDED_BYTES,
+    PASSWORD_MAX_BYTES,
     TEXT_MAX_CHARS,
     WINSIZE_MAX,
 )
 from cmdop.wire.call_messages import CALL_MESSAGES, SendInput, Sessions
-from cmdop.wire.message import Message, MessageCodec, Unknown
+from cmdop.wire.message import Message, MessageCodec, Unknown, padded
 from cmdop.wire.relay_messages import RELAY_MESSAGES, ListMachines, Welcome
 from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach, Notice, Register, Resize
 from tests.wire.messages import CLASSES, CODECS, messages
@@ -278,6 +280,27 @@ def test_deep_nesting_is_refused_and_not_followed(level: bytes) -> None:
 
 def test_a_field_given_twice_does_not_change_what_a_message_is() -> None:
     assert refused(SESSION_MESSAGES, b"\x82\xa2is\xa6Detach\xa2is\xa6Resize")
+
+
+# -- how long it is ------------------------------------------------------------------------------------
+
+WITH_PASSWORDS = [(codec, kind) for codec, kind in CLASSES if "password" in kind.__struct_fields__]
+
+
+@pytest.mark.parametrize(("codec", "kind"), WITH_PASSWORDS)
+@given(password=st.text(max_size=PASSWORD_MAX_BYTES))
+@example(password="")
+@example(password="\U0001f600" * (PASSWORD_MAX_BYTES // 4))
+def test_the_length_of_a_message_does_not_tell_that_of_the_password(
+    codec: str, kind: type[Message], password: str
+) -> None:
+    sent = CODECS[codec].encode(padded(kind(method="password", password=password)))
+    assert len(sent) % PADDED_BYTES == 0
+    if len(password.encode()) <= 128:
+        assert len(sent) == PADDED_BYTES
+    received = CODECS[codec].decode(sent)
+    assert received.password == password
+    assert len(repr(received)) == len(repr(kind(method="password")))
 
 
 # -- what is shown ------------------------------------------------------------------------------------
