@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmdop.errors import ConfigCorrupt, HomeUnusable
+from cmdop.errors import ConfigCorrupt, HomeUnusable, UsageError
 from cmdop.limits import COUNT_MAX, HOME_FILE_MAX_BYTES, MIB
 
 T = TypeVar("T")
@@ -211,4 +211,8 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    """Fields as they stand in a file. Raises UsageError for half characters: bytes that were no text."""
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError as error:  # it may be a secret: nothing of it is shown
+        raise UsageError(reason="something that was given is no text in UTF-8") from error

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cmdop.errors import ConfigCorrupt, HomeUnusable
+from cmdop.errors import ConfigCorrupt, HomeUnusable, UsageError
 from cmdop.home import Home, json_bytes, json_fields
 from cmdop.limits import COUNT_MAX, HOME_FILE_MAX_BYTES
 from tests.disks import small_disk
@@ -198,6 +198,14 @@ def test_a_corrupt_file_is_set_aside_and_nothing_is_lost(home: Home, content: by
     assert str(aside) in caught.value.next_step
     assert str(home.file("config.json")) in caught.value.sentence
     assert home.read_json("config.json") is None
+
+
+def test_what_is_no_text_is_not_written_and_not_shown(home: Home) -> None:
+    home.write_json("config.json", {"a": "old"})
+    with pytest.raises(UsageError) as refused:
+        home.write_json("config.json", {"a": "secret\udcff"})
+    assert "secret" not in refused.value.sentence
+    assert home.read_json("config.json") == {"a": "old"}
 
 
 def test_every_corrupt_file_is_kept_under_a_name_of_its_own(home: Home) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from cmdop.auth.device import device_key
 from cmdop.cli import runtime
 from cmdop.cli.attach_told import JsonLines, Words
 from cmdop.cli.machine_keys import known_machines
-from cmdop.cli.options import user_locale
+from cmdop.cli.options import user_locale, user_told
 from cmdop.cli.passwords import AskedUser, AttachingUser, passwords_for
 from cmdop.cli.prompt import can_ask
 from cmdop.cli.sight import unkept_text
@@ -88,7 +87,7 @@ def _attach(options: ConnectOptions, credential: Credential, where: Home, told: 
 
 
 def _wanted(options: ConnectOptions, terminal: Terminal) -> Wanted:
-    about = TerminalAbout(terminal.size(), os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""), user_locale())
+    about = TerminalAbout(terminal.size(), user_told("TERM"), user_told("COLORTERM"), user_locale())
     assert options.host is not None
     return Wanted(
         options.host,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from cmdop.cli.exec_signals import attended
+from cmdop.cli.options import user_told
 from cmdop.client.delivery import Sink
 from cmdop.client.executing import CommandEnd, Executing
 from cmdop.client.standard_streams import writer
@@ -23,7 +23,7 @@ def in_terminal(asked: Asked, calls: MachineCalls, wanted: Execute) -> CommandEn
     """Run it, with every key its own, Ctrl-C and Ctrl-D included."""
     with factory.open_terminal() as terminal:
         size = terminal.size()
-        told = {"term": os.environ.get("TERM", ""), "colorterm": os.environ.get("COLORTERM", "")}
+        told = {"term": user_told("TERM"), "colorterm": user_told("COLORTERM")}
         stream, started = calls.execute(replaced(wanted, rows=size.rows, cols=size.cols, **told))
         modes, write = ModeTracker(), writer(1)
 

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from cmdop.errors import HomeUnusable
 from cmdop.home import Home
+from cmdop.limits import NAME_MAX_CHARS
 
 if TYPE_CHECKING:
     from cmdop.auth.credentials import Given
@@ -81,4 +82,10 @@ def _here_or_before(ctx: click.Context, _: click.Parameter, here: bool) -> bool:
 
 def user_locale() -> str:
     """The user's character locale, by POSIX's order of precedence (XBD §8.2)."""
-    return next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := os.environ.get(name))), "")
+    return next((value for name in ("LC_ALL", "LC_CTYPE", "LANG") if (value := user_told(name))), "")
+
+
+def user_told(name: str) -> str:
+    """What a variable tells machines of the user's terminal; empty for what can be no name there."""
+    value = os.environ.get(name, "")
+    return value if len(value) <= NAME_MAX_CHARS and value.isprintable() else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmdop.cli.options import home, user_locale
+from cmdop.cli.options import home, user_locale, user_told
 from cmdop.cli.output import print_json
 from cmdop.cli.progress import say
 from cmdop.cli.session_flags import BeforeDashes, Flags, takes_flags
@@ -69,8 +69,8 @@ def create(flags: Flags, host: str | None, name: str, idle_seconds: float) -> No
             name=name,
             idle_seconds=idle_seconds,
             command=click.get_current_context().meta["command"],
-            term=os.environ.get("TERM", ""),
-            colorterm=os.environ.get("COLORTERM", ""),
+            term=user_told("TERM"),
+            colorterm=user_told("COLORTERM"),
             locale=user_locale(),
         )
     if flags.as_json:

@@ -7,11 +7,11 @@ added with a default; an unknown message is decoded as `Unknown` and may be igno
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from cmdop.errors import LocalProtocolError, RemoteProtocolError
+from cmdop.errors import LocalProtocolError, RemoteProtocolError, UsageError
 from cmdop.limits import (
     CALL_DATA_MAX_BYTES,
     CLIENTS_PER_SESSION_MAX,
@@ -62,6 +62,7 @@ class Unknown(Message, frozen=True):
 
 
 M = TypeVar("M", bound=Message)
+_ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 def replaced(message: M, **fields: object) -> M:
@@ -73,9 +74,18 @@ def padded(message: M) -> M:
     """The same message with a `padding` that makes it as long as a multiple of `PADDED_BYTES`.
 
     Whoever sees only the length of what is sealed learns so much less of the secret in it.
+    Raises what `MessageCodec.encode` raises.
     """
-    least_bytes = len(msgspec.msgpack.encode(replaced(message, padding=b"")))
+    least_bytes = len(_packed(replaced(message, padding=b"")))
     return replaced(message, padding=bytes(-least_bytes % PADDED_BYTES))
+
+
+def _packed(message: Message) -> bytes:
+    """Raises UsageError."""
+    try:
+        return _ENCODER.encode(message)
+    except UnicodeEncodeError as error:  # it may be a password: nothing of it is shown
+        raise UsageError(reason="something that was given is no text in UTF-8") from error
 
 
 class MessageCodec(Generic[M]):
@@ -87,14 +97,17 @@ class MessageCodec(Generic[M]):
     def __init__(self, *kinds: type[M]) -> None:
         self.kinds = kinds
         self._names = frozenset(kind.__name__ for kind in kinds)
-        self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Any] | None = None
 
     def encode(self, message: M) -> bytes:
-        """A message as bytes. Raises LocalProtocolError for one that is not on the list."""
+        """A message as bytes.
+
+        Raises LocalProtocolError for one that is not on the list, and UsageError for half
+        characters in it, which are bytes of a command line or a variable that were no text.
+        """
         if type(message).__name__ not in self._names:
             raise LocalProtocolError(reason=f"the message {type(message).__name__}")
-        return self._encoder.encode(message)
+        return _packed(message)
 
     def decode(self, data: bytes) -> M | Unknown:
         """The message in these bytes.

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from cmdop.auth.credentials import Given
-from cmdop.cli.options import api_key_option, given_by, json_option
+from cmdop.cli.options import api_key_option, given_by, json_option, user_locale, user_told
 
 
 def given_of(*words: str) -> Given:
@@ -29,6 +29,27 @@ def test_a_key_on_the_command_line_and_one_in_the_environment_are_told_apart(mon
     monkeypatch.setenv("CMDOP_API_KEY", "ck_variable")
     assert given_of() == Given("ws://one", None, "work", "ck_variable")
     assert given_of("--api-key", "ck_line") == Given("ws://one", "ck_line", "work", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("xterm", "xterm"), ("\udcff", ""), ("x" * 300, ""), ("x\x1b[31m", ""), (None, "")],
+)
+def test_a_terminal_whose_name_can_be_none_is_not_told_to_a_machine(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, told: str
+) -> None:
+    """The machine would say that the protocol was broken."""
+    monkeypatch.delenv("TERM", raising=False)
+    if said is not None:
+        monkeypatch.setenv("TERM", said)
+    assert user_told("TERM") == told
+
+
+def test_a_locale_that_can_be_none_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C.\udcff")
+    monkeypatch.setenv("LC_CTYPE", "")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    assert user_locale() == "de_DE.UTF-8"
 
 
 def test_a_variable_that_is_set_and_empty_is_not_the_same_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cmdop.errors import LocalProtocolError, RemoteProtocolError
+from cmdop.errors import LocalProtocolError, RemoteProtocolError, UsageError
 from cmdop.limits import (
     CALL_DATA_MAX_BYTES,
     CLIENTS_PER_SESSION_MAX,
@@ -25,7 +25,7 @@ from cmdop.limits import (
 from cmdop.wire.call_messages import CALL_MESSAGES, SendInput, Sessions
 from cmdop.wire.message import Message, MessageCodec, Unknown, padded
 from cmdop.wire.relay_messages import RELAY_MESSAGES, ListMachines, Welcome
-from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach, Notice, Register, Resize
+from cmdop.wire.session_messages import SESSION_MESSAGES, AuthResponse, AuthSuccess, Detach, Notice, Register, Resize
 from tests.wire.messages import CLASSES, CODECS, messages
 
 Sent = tuple[MessageCodec[Message], Message]
@@ -106,6 +106,15 @@ def test_an_unknown_message_with_an_endless_name_is_refused() -> None:
 
 def test_a_known_message_with_a_bad_field_is_never_taken_for_an_unknown_one() -> None:
     assert refused(SESSION_MESSAGES, packed(is_="Resize", rows="24", cols=80))
+
+
+@pytest.mark.parametrize("pad", [False, True])
+def test_half_a_character_is_the_users_mistake_and_nothing_of_it_is_shown(pad: bool) -> None:
+    message = AuthResponse("password", "correct \udcff horse")
+    with pytest.raises(UsageError) as refused:
+        SESSION_MESSAGES.encode(padded(message) if pad else message)
+    assert "horse" not in refused.value.sentence
+    assert "udcff" not in refused.value.sentence
 
 
 def test_our_own_mistake_is_a_local_error() -> None:
