@@ -146,7 +146,7 @@ MACHINES_PER_WORKSPACE_MAX: Final = 10_000
 KEYS_PER_WORKSPACE_MAX: Final = 10_000
 """Revoked ones included: they stay in the records."""
 KEY_CONNECTIONS_MAX: Final = 256
-"""Open connections of one key at a relay: one that leaked takes no more of it than that."""
+"""Open connections of one key or machine at a relay: a credential that leaked takes no more of it than that."""
 QUESTIONS_PER_SECOND_MAX: Final = 20
 """Lists and changes of keys that one client's connection may ask for; past it the client is closed."""
 HANDSHAKES_MAX: Final = 1024

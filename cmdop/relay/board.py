@@ -44,8 +44,9 @@ class Board:
         self._lock = threading.Condition()
         self._router: Router[Peer] = Router()
         self._peers: set[Peer] = set()
-        self._of_key: defaultdict[str, set[Peer]] = defaultdict(set)
-        """Key id -> its connections, but those of machines that it enrolled: they have a token of their own."""
+        self._of: defaultdict[str, set[Peer]] = defaultdict(set)
+        """Id of a key, or of a machine that came with its own token -> its connections. Those of machines
+        that have just been enrolled with a key are not the key's."""
         self._stopping = False
         self.presence = Presence()
 
@@ -53,16 +54,14 @@ class Board:
 
     def enter(self, peer: Peer) -> Closed | None:
         """Count a connection in; or what to tell it when it may not be."""
-        key_id = peer.caller.key_id
         with self._lock:
             if self._stopping:
                 return STOPPING
-            if len(self._of_key.get(key_id, ())) >= KEY_CONNECTIONS_MAX:
+            if len(self._of.get(peer.caller.credential, ())) >= KEY_CONNECTIONS_MAX:
                 error = TooManyConnections(most=KEY_CONNECTIONS_MAX)
                 return Closed(error.code, error.sentence)
             self._peers.add(peer)
-            if key_id:
-                self._of_key[key_id].add(peer)
+            self._of[peer.caller.credential].add(peer)
         return None
 
     def seat_client(self, peer: Peer) -> None:
@@ -91,7 +90,8 @@ class Board:
             peer.machine_id = machine_id
             peer.far = self._router.add_agent(peer, peer.caller.workspace, machine_id)
             peer.stage = Stage.AGENT
-            self._leave_key(peer)
+            if peer.caller.key_id:
+                self._uncount(peer)
             self.presence.hello(machine_id, now)
         self._recorder.machine_heard(machine_id, Heard(self.unix_now(), stopped_cleanly=False))
 
@@ -109,7 +109,7 @@ class Board:
         """Count a connection out, as the last act of its thread."""
         with self._lock:
             self._peers.discard(peer)
-            self._leave_key(peer)
+            self._uncount(peer)
             self._lock.notify_all()
 
     def dismiss(self, peer: Peer, closed: Closed, far_closed: Closed | None = None) -> None:
@@ -163,7 +163,7 @@ class Board:
     def peers_with_key(self, key_id: str) -> list[Peer]:
         """The connections of a key, but those of machines that it enrolled."""
         with self._lock:
-            return list(self._of_key.get(key_id, ()))
+            return list(self._of.get(key_id, ()))
 
     # -- what they do ---------------------------------------------------------------------
 
@@ -230,13 +230,13 @@ class Board:
 
     # -- with the lock held, or after it --------------------------------------------------
 
-    def _leave_key(self, peer: Peer) -> None:
-        """Lock held. The connection counts no more as one of its key."""
-        left = self._of_key.get(peer.caller.key_id)
+    def _uncount(self, peer: Peer) -> None:
+        """Lock held. The connection counts no more as one of its credential. Twice is quiet."""
+        left = self._of.get(peer.caller.credential)
         if left is not None:
             left.discard(peer)
             if not left:
-                del self._of_key[peer.caller.key_id]
+                del self._of[peer.caller.credential]
 
     def _need_staying(self, peer: Peer) -> None:
         if peer.ending or self._stopping:

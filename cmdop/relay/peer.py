@@ -25,6 +25,11 @@ class Caller:
     key_id: str = ""
     machine_id: str = ""
 
+    @property
+    def credential(self) -> str:
+        """Which one it is, without its secret."""
+        return self.key_id or self.machine_id
+
 
 class Stage(Enum):
     """How far a connection has come."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cmdop.auth.keys import ApiKey, Role, half_hash, half_matches, new_key_id, new_relay_half
+from cmdop.auth.keys import ApiKey, Role, bearer, half_hash, half_matches, new_key_id, new_relay_half
 from cmdop.limits import KEY_CONNECTIONS_MAX, KEYS_PER_WORKSPACE_MAX, QUESTIONS_PER_SECOND_MAX
 from cmdop.relay import admin, board
 from cmdop.relay.gate import REVOKED
@@ -27,7 +27,7 @@ from cmdop.wire.relay_messages import (
     RevokeKey,
 )
 from tests.relay.rig import Rig
-from tests.relay.talker import Talker
+from tests.relay.talker import MACHINE_ID, Talker
 
 QUESTIONS: list[Callable[[], Message]] = [
     lambda: AddKey(new_key_id(), "anna", "operator", half_hash(b"half")),
@@ -209,6 +209,25 @@ def test_a_key_has_so_many_connections_and_no_more(rig: Rig, monkeypatch: pytest
     rig.client()  # another key
     first.leave()
     rig.client(key)
+
+
+def test_a_machine_s_token_has_so_many_connections_as_well(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that says nothing after the door has ten seconds and a thread: whoever has the token has many."""
+    monkeypatch.setattr(board, "KEY_CONNECTIONS_MAX", 2)
+    agent = rig.agent()
+    token = bearer("machine", MACHINE_ID, bytes.fromhex(agent.machine_token))
+    first, _second = rig.connect(token), rig.connect(token)
+    for silent in (first, _second):
+        silent.hear_welcome()
+    third = rig.connect(token)
+    third.hear_closed("too-many-connections")
+    third.hear_end()
+    agent.all_answered()
+    first.leave()
+    again = rig.connect(token)
+    again.hello_agent()
+    again.hear_welcome()
+    again.all_answered()
 
 
 def test_the_machines_that_a_key_enrolled_do_not_count_as_its_connections(
