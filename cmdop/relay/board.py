@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 from cmdop.deadline import Deadline
 from cmdop.errors import ConnectionClosed, TooManyConnections
-from cmdop.limits import KEY_CONNECTIONS_MAX
+from cmdop.limits import AGENT_QUEUE_MAX_BYTES, KEY_CONNECTIONS_MAX
 from cmdop.relay.peer import Peer, Stage
 from cmdop.relay.presence import Presence
 from cmdop.relay.recorder import Recorder
@@ -90,6 +90,7 @@ class Board:
             peer.machine_id = machine_id
             peer.far = self._router.add_agent(peer, peer.caller.workspace, machine_id)
             peer.stage = Stage.AGENT
+            peer.connection.queue_max_bytes = AGENT_QUEUE_MAX_BYTES
             if peer.caller.key_id:
                 self._uncount(peer)
             self.presence.hello(machine_id, now)

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Final
 
 from cmdop.errors import ConnectionClosed, StoreUnusable
-from cmdop.limits import AGENT_QUEUE_MAX_BYTES, DEFAULT_PORT, HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX
+from cmdop.limits import DEFAULT_PORT, HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX
 from cmdop.relay.gate import Gate, Refusal
 from cmdop.relay.peer import Caller
 from cmdop.relay.switch import Switch
@@ -97,7 +97,7 @@ class RelayServer:
     def _receive(self, arrival: Arrival, switch: Switch) -> None:
         door = Door(switch.gate)
         try:
-            connection = arrival.upgrade(door.decide, queue_max_bytes=AGENT_QUEUE_MAX_BYTES)
+            connection = arrival.upgrade(door.decide)
         except Exception:  # noqa: BLE001 - whatever it is, it ends one arrival and no more
             _log.exception("%s: a mistake in cmdop", arrival.remote)
             return

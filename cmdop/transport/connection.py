@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from cmdop.limits import CLIENT_QUEUE_MAX_BYTES
+
 
 class Connection(ABC):
     """Whole messages in both directions, in order, until either end closes.
@@ -17,6 +19,9 @@ class Connection(ABC):
     on_drained: Callable[[], None] | None = None
     """Called on the connection's own writer thread each time its queue has fallen to
     the low-water mark after having been above; must not block."""
+
+    queue_max_bytes: int = CLIENT_QUEUE_MAX_BYTES
+    """How much may be queued because the kernel did not take it yet; may be set at any time."""
 
     @abstractmethod
     def send(self, message: bytes) -> None:

@@ -25,7 +25,7 @@ _NOT_BLOCKING: Final[int | None] = getattr(socket, "MSG_DONTWAIT", None)
 
 
 class Outbox:
-    """Bytes on their way into one socket, in order, bounded by `limit_bytes`.
+    """Bytes on their way into one socket, in order, bounded by `limit_bytes`, which may change.
 
     `seal` turns plain bytes into what goes over the wire (TLS), in the order of the
     calls; None leaves them as they are. `drained` is called on the writer thread each
@@ -42,7 +42,7 @@ class Outbox:
         drained: Callable[[], None],
         seal: Callable[[bytes], bytes] | None = None,
     ) -> None:
-        self._sock, self._name, self._limit, self._drained, self._seal = sock, name, limit_bytes, drained, seal
+        self._sock, self._name, self.limit_bytes, self._drained, self._seal = sock, name, limit_bytes, drained, seal
         # Guards everything below; `_empty` and `_filled` are told of changes. Nothing
         # blocks while it is held: the one send under it is a non-blocking one.
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class Outbox:
                 data = data[self._offer(data) :]
                 if not data:
                     return
-            if self._queued_bytes + len(self._queue) * _PIECE_BYTES + len(data) <= self._limit:
+            if self._queued_bytes + len(self._queue) * _PIECE_BYTES + len(data) <= self.limit_bytes:
                 self._append(data)
                 return
         self._give_up()

@@ -44,6 +44,14 @@ class SocketConnection(Connection):
         self._closing = threading.Lock()
 
     @property
+    def queue_max_bytes(self) -> int:
+        return self._outbox.limit_bytes
+
+    @queue_max_bytes.setter
+    def queue_max_bytes(self, limit_bytes: int) -> None:
+        self._outbox.limit_bytes = limit_bytes
+
+    @property
     def backlog_bytes(self) -> int:
         return self._outbox.backlog_bytes
 

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from cmdop.auth.keys import ApiKey, Role, bearer
 from cmdop.errors import AddressInUse, KeyRefused, StoreUnusable
+from cmdop.limits import AGENT_QUEUE_MAX_BYTES, CLIENT_QUEUE_MAX_BYTES
 from cmdop.relay import admin, server
 from cmdop.relay.listen import server_tls
 from cmdop.relay.server import RelayServer
@@ -105,6 +106,23 @@ def test_client_and_agent_meet_over_the_network(connect: Callable[..., Talker], 
     client.hear_closed("machine-offline", 1)
     back = connect(bearer("machine", MACHINE_ID, bytes.fromhex(token)))
     assert back.hear_welcome().role == "agent"
+
+
+def test_only_who_has_proved_to_be_a_machine_has_a_machine_s_queue(
+    relay: RelayServer, connect: Callable[..., Talker], key: ApiKey, store: Store
+) -> None:
+    """What waits in the relay's memory for somebody who does not read is bounded by what that one is."""
+    agent = connect(admin.create_key(store, key, "home", "machines", Role.AGENT, 1.0).bearer)
+    client = connect(key.bearer, {"Cmdop-Want": "machines"})
+    peers = relay.switch._board.peers
+    client.hear_welcome()
+    assert {peer.connection.queue_max_bytes for peer in peers()} == {CLIENT_QUEUE_MAX_BYTES}
+    agent.hello_agent()
+    agent.hear_welcome()
+    client.hello_client()
+    client.all_answered()
+    limits = {peer.caller.role: peer.connection.queue_max_bytes for peer in peers()}
+    assert limits == {Role.AGENT: AGENT_QUEUE_MAX_BYTES, Role.ADMIN: CLIENT_QUEUE_MAX_BYTES}
 
 
 def test_over_tls_nothing_is_different(store: Store, key: ApiKey, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_messages_arrive_whole_and_in_order_in_both_directions(ends: Ends) -> No
 def test_a_client_may_get_the_list_of_machines_in_one_message(ends: Ends) -> None:
     dialled, accepted = ends
     directory = os.urandom(MESSAGE_MAX_BYTES * 12)
-    accepted._outbox._limit = 1 << 24
+    accepted._outbox.limit_bytes = 1 << 24
     accepted.send(directory)
     assert dialled.receive() == directory
 
@@ -132,6 +132,15 @@ def test_a_peer_that_takes_nothing_is_closed_when_its_queue_is_full() -> None:
         with pytest.raises(ConnectionClosed):
             for_ever(lambda: accepted.send(bytes(MESSAGE_MAX_BYTES)))
         assert isinstance(receiving.exception(PATIENCE_SECONDS), ConnectionClosed)
+
+
+def test_a_queue_may_be_given_more_room_later() -> None:
+    with two_ends(queue_max_bytes=1 << 16) as (dialled, accepted):
+        accepted.queue_max_bytes = 1 << 26
+        messages = [bytes([number]) * MESSAGE_MAX_BYTES for number in range(100)]
+        for message in messages:
+            accepted.send(message)
+        assert [dialled.receive() for _ in messages] == messages
 
 
 # -- ends of a connection -----------------------------------------------------------------------
@@ -296,7 +305,7 @@ def test_a_length_past_our_longest_message_is_not_believed(ends: Ends) -> None:
 def test_fragments_without_end_are_not_collected_for_ever(ends: Ends) -> None:
     dialled, accepted = ends
 
-    accepted._outbox._limit = 1 << 30
+    accepted._outbox.limit_bytes = 1 << 30
     accepted._outbox.put(plain(BINARY, b"", False))
     sending = in_thread(lambda: for_ever(lambda: accepted._outbox.put(plain(CONT, bytes(60_000), False))))
     with pytest.raises(RemoteProtocolError):
