@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from cmdop.auth.keys import ApiKey, mask
 from cmdop.cli.output import print_json, print_table
+from cmdop.cli.times import to_the_second
 
 
 def print_new_key(key: ApiKey, workspace_name: str, label: str, as_json: bool) -> None:
@@ -65,10 +65,8 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def date(unix_seconds: float | None) -> str | None:
-    """RFC 3339, in UTC."""
-    if unix_seconds is None:
-        return None
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """RFC 3339, in UTC. A relay may say any time."""
+    return None if unix_seconds is None else to_the_second(unix_seconds)
 
 
 def count(number: int, noun: str) -> str:

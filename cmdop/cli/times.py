@@ -16,8 +16,16 @@ _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
 
 def rfc3339(unix_seconds: float) -> str:
     """A time for programs, in UTC: `2026-01-02T03:04:05.678Z`. A peer may say any."""
-    moment = datetime.fromtimestamp(min(unix_seconds, _LAST_SECOND), UTC)
-    return moment.isoformat().replace("+00:00", "Z")
+    return _moment(unix_seconds).isoformat().replace("+00:00", "Z")
+
+
+def to_the_second(unix_seconds: float) -> str:
+    """The same without fractions, for people too."""
+    return _moment(unix_seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(unix_seconds: float) -> datetime:
+    return datetime.fromtimestamp(min(unix_seconds, _LAST_SECOND), UTC)
 
 
 def duration_text(seconds: float) -> str:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmdop.cli.times import duration, duration_text, rfc3339
+from cmdop.cli.key_show import date
+from cmdop.cli.times import duration, duration_text, rfc3339, to_the_second
 
 ANY = duration(1, 30 * 86400)
 
@@ -55,6 +56,7 @@ def test_what_is_shown_can_be_typed(seconds: int) -> None:
 @given(st.floats(0, 1e12))
 def test_every_moment_that_a_peer_may_tell_is_one_in_utc(moment: float) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", rfc3339(moment))
+    assert date(moment) == to_the_second(moment) == rfc3339(moment)[:19] + "Z"
 
 
 def test_a_moment_is_that_of_the_calendar() -> None:
