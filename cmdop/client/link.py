@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cmdop import __version__
 from cmdop.auth.keys import ApiKey, Role
@@ -20,10 +20,18 @@ from cmdop.auth.known_machines import FirstSight, Sighting
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,
+    EnrollmentRefused,
     KeyRefused,
     MachineOffline,
+    NoSuchMachine,
+    NotEnrolled,
     RemoteProtocolError,
+    RoleTooLow,
+    SealRefused,
+    SessionRefused,
+    StoreUnusable,
     TimedOut,
+    TooManyConnections,
     VersionMismatch,
     from_peer,
 )
@@ -51,6 +59,26 @@ from cmdop.wire.session_messages import SESSION_MESSAGES
 M = TypeVar("M", bound=Message)
 
 SOFTWARE = f"cmdop {__version__}"
+
+
+_UNSEALED: Final = frozenset(
+    kind.code
+    for kind in (
+        EnrollmentRefused,
+        MachineOffline,
+        NoSuchMachine,
+        NotEnrolled,
+        RemoteProtocolError,
+        RoleTooLow,
+        SealRefused,
+        SessionRefused,
+        StoreUnusable,
+        TimedOut,
+        TooManyConnections,
+        VersionMismatch,
+    )
+)
+"""Errors that a `Closed` can mean. Others are a machine's to tell, or our own, with a way out that fits them."""
 
 
 class MachineCheck(Protocol):
@@ -295,9 +323,10 @@ def closed_error(message: Closed, host: str, stream: int) -> CmdopError:
         return MachineOffline(name=host, last_heard=message.reason)
     if message.code == KeyRefused.code:
         return from_peer(message.code, f"the relay refused this key: {message.reason}")
-    code = "" if message.code == ConnectionClosed.code else message.code
+    # Nothing of it is sealed: of a session's end, of passwords and of machines' keys it proves nothing.
+    code = message.code if message.code in _UNSEALED else ""
     leg = Leg.YOU_RELAY if stream == CONNECTION_STREAM else Leg.RELAY_MACHINE
-    said = message.reason or ("" if code else "the other end closed it")
+    said = message.reason or ("" if code else message.code or "the other end closed it")
     return from_peer(code, said, host=host, needed="operator", leg=leg)
 
 

@@ -422,6 +422,9 @@ def test_a_machine_that_does_not_go_on_is_given_up(monkeypatch: pytest.MonkeyPat
         (Closed("machine-offline", "never heard"), MachineOffline, 'machine "prod" is offline'),
         (Closed("role-too-low", "an observer only sees"), RoleTooLow, "an observer only sees"),
         (Closed("timed-out"), TimedOut, "? did not answer within ? s"),
+        (Closed("machine-changed", "all is well"), ConnectionClosed, "the connection was closed: all is well"),
+        (Closed("session-gone", "it ended"), ConnectionClosed, "the connection was closed: it ended"),
+        (Closed("wrong-password"), ConnectionClosed, "the connection was closed: wrong-password"),
     ],
 )
 def test_the_end_of_a_stream_means_something_to_the_user(closed: Closed, kind: type[CmdopError], sentence: str) -> None:
