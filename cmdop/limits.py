@@ -53,6 +53,8 @@ HOLD_SECONDS: Final = 15.0
 one that comes back in time has missed nothing, however much the program has to say."""
 SESSIONS_MAX: Final = 64
 CLIENTS_PER_SESSION_MAX: Final = 64
+OBSERVERS_PER_SESSION_MAX: Final = 48
+"""Of those: who may only watch keeps out nobody who may type."""
 SESSION_TOKEN_SECONDS: Final = 24 * 3600.0
 TOKENS_MAX: Final = 10_000
 IDLE_SECONDS: Final = 30 * 60.0
@@ -141,6 +143,8 @@ AGENT_QUEUE_MAX_BYTES: Final = 64 * MIB
 AGENT_BACKLOG_MAX_BYTES: Final = AGENT_QUEUE_MAX_BYTES // 2
 """A client that still sends when so much waits for the machine is the one that is closed."""
 STREAMS_PER_CONNECTION_MAX: Final = 1024
+STREAMS_PER_KEY_MAX: Final = 256
+"""Of those, to one machine with one API key: a member alone keeps nobody else out."""
 PING_MAX_BYTES: Final = 64
 MACHINES_PER_WORKSPACE_MAX: Final = 10_000
 KEYS_PER_WORKSPACE_MAX: Final = 10_000

@@ -132,6 +132,11 @@ class AgentStream:
         self.refuse(error)
 
     @property
+    def key_id(self) -> str:
+        """The API key that it was opened with, as the relay told it."""
+        return self._opened.key_id
+
+    @property
     def closed_already(self) -> bool:
         return self._state is StreamState.CLOSED
 

@@ -22,6 +22,7 @@ from cmdop.limits import (
     LINK_DEAD_SECONDS,
     PING_INTERVAL_SECONDS,
     STREAMS_PER_CONNECTION_MAX,
+    STREAMS_PER_KEY_MAX,
     UPLINK_LOW_WATER_BYTES,
 )
 from cmdop.transport.connection import Connection
@@ -109,8 +110,15 @@ class AgentUplink:
         if len(self._streams) >= STREAMS_PER_CONNECTION_MAX:
             self.close_stream(stream_id, "session-refused", "too many clients are connected to this machine")
             return
+        if self._streams_of(message.key_id) >= STREAMS_PER_KEY_MAX:
+            self.close_stream(stream_id, "session-refused", f"{STREAMS_PER_KEY_MAX} streams of this key are open here")
+            return
         self.used = True
         self._streams[stream_id] = self._open_stream(stream_id, message, self)
+
+    def _streams_of(self, key_id: str) -> int:
+        """How many a key has; none, where the relay does not tell which it is."""
+        return sum(stream.key_id == key_id for stream in self._streams.copy().values()) if key_id else 0
 
     # -- what streams need ------------------------------------------------------------------
 

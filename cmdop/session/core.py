@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from cmdop.errors import SessionRefused, TakenOver
-from cmdop.limits import CLIENTS_PER_SESSION_MAX, DEPARTED_CLIENTS_MAX, GRACE_SECONDS, HOLD_SECONDS, OFFSET_MAX
+from cmdop.limits import (
+    CLIENTS_PER_SESSION_MAX,
+    DEPARTED_CLIENTS_MAX,
+    GRACE_SECONDS,
+    HOLD_SECONDS,
+    OBSERVERS_PER_SESSION_MAX,
+    OFFSET_MAX,
+)
 from cmdop.session.arbitration import SizeOwner
 from cmdop.session.broadcast import Broadcast, Bytes, Drawing, View
 from cmdop.session.keyboard import Keyboard, Typist
@@ -158,6 +165,9 @@ class SessionCore(Generic[M]):
             raise SessionRefused(host="the machine", reason="somebody else is attached under this client's id")
         if older is None and len(self.members) >= CLIENTS_PER_SESSION_MAX:
             raise SessionRefused(host="the machine", reason=f"{CLIENTS_PER_SESSION_MAX} clients are attached to it")
+        observers = sum(one.observer for one in self.members.values() if one is not older)
+        if member.observer and observers >= OBSERVERS_PER_SESSION_MAX:
+            raise SessionRefused(host="the machine", reason=f"{OBSERVERS_PER_SESSION_MAX} observers are watching it")
 
     def _check_resume(self, member: M, resume: Resume | None) -> None:
         """One that did not hear that it was sent away hears it now; its typing is not counted any more."""

@@ -14,10 +14,10 @@ from cmdop.agent import uplink as uplink_module
 from cmdop.agent.stream import AgentStream
 from cmdop.agent.uplink import AgentUplink
 from cmdop.errors import CmdopError, RemoteProtocolError
-from cmdop.limits import STREAMS_PER_CONNECTION_MAX, UPLINK_LOW_WATER_BYTES
+from cmdop.limits import STREAMS_PER_CONNECTION_MAX, STREAMS_PER_KEY_MAX, UPLINK_LOW_WATER_BYTES
 from cmdop.transport.memory import MemoryConnection
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
-from cmdop.wire.message import Message
+from cmdop.wire.message import Message, replaced
 from cmdop.wire.record import RecordKind
 from cmdop.wire.relay_messages import (
     RELAY_MESSAGES,
@@ -194,6 +194,18 @@ def test_too_many_streams_are_refused_one_by_one(served: Served) -> None:
     served.relay.hear_closed("session-refused", STREAMS_PER_CONNECTION_MAX + 1)
     served.relay.say(Closed(), 1)
     served.relay.say(OPEN, STREAMS_PER_CONNECTION_MAX + 2)
+    served.relay.all_answered()
+
+
+def test_a_key_that_leaked_does_not_have_all_streams_of_a_machine(served: Served) -> None:
+    of_one, of_another = replaced(OPEN, key_id="6a" * 6), replaced(OPEN, key_id="6b" * 6)
+    for number in range(1, STREAMS_PER_KEY_MAX + 1):
+        served.relay.say(of_one, number)
+    served.relay.say(of_one, STREAMS_PER_KEY_MAX + 1)
+    served.relay.hear_closed("session-refused", STREAMS_PER_KEY_MAX + 1)
+    served.relay.say(of_another, STREAMS_PER_KEY_MAX + 2)
+    served.relay.say(Closed(), 1)
+    served.relay.say(of_one, STREAMS_PER_KEY_MAX + 3)
     served.relay.all_answered()
 
 

@@ -10,6 +10,7 @@ from cmdop.limits import (
     DEPARTED_CLIENTS_MAX,
     GRACE_SECONDS,
     HOLD_SECONDS,
+    OBSERVERS_PER_SESSION_MAX,
     OFFSET_MAX,
     PASTE_STALL_SECONDS,
 )
@@ -58,6 +59,16 @@ def test_there_is_room_for_so_many_clients_and_always_for_one_that_is_there(core
         join(core, member("one more"))
     assert "one more" not in core.members
     resume(core, member("0"))
+
+
+def test_observers_leave_room_for_who_may_type(core: Core) -> None:
+    for number in range(OBSERVERS_PER_SESSION_MAX):
+        join(core, member(str(number), observer=True))
+    with pytest.raises(SessionRefused, match="48 observers"):
+        join(core, member("one more", observer=True))
+    resume(core, member("0", observer=True))
+    for number in range(CLIENTS_PER_SESSION_MAX - OBSERVERS_PER_SESSION_MAX):
+        join(core, member(f"operator {number}"))
 
 
 def test_a_client_that_dials_again_takes_the_place_of_its_older_connection(core: Core) -> None:
