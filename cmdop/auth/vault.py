@@ -100,11 +100,13 @@ def _translated() -> Iterator[None]:
     """Raises KeyringUnusable for whatever a backend raises.
 
     Backends are plugins: beside keyring's own errors come those of D-Bus, of an import,
-    of a configuration file.
+    of a configuration file, and some are no Exception at all: a Rust program's panic, an exit.
     """
     try:
         yield
-    except Exception as error:
+    except KeyboardInterrupt:  # the user's own, while the keyring asks for something
+        raise
+    except BaseException as error:
         raise KeyringUnusable(reason=str(error) or type(error).__name__) from error
 
 

@@ -14,7 +14,7 @@ class MemoryKeyring(KeyringBackend):
     def __init__(self) -> None:
         super().__init__()
         self.kept: dict[tuple[str, str], str] = {}
-        self.fails: Exception | None = None
+        self.fails: BaseException | None = None
 
     def _check(self) -> None:
         if self.fails is not None:

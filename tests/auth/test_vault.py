@@ -145,6 +145,8 @@ FAILURES = {
     "gone": OSError(5, "Input/output error"),
     "D-Bus": RuntimeError("org.freedesktop.DBus.Error.NoReply"),
     "silent": ValueError(),
+    "an exit": SystemExit(7),
+    "a panic": type("PanicException", (BaseException,), {})("the keyring panicked"),
 }
 
 
@@ -160,6 +162,14 @@ def test_whatever_a_keyring_raises_is_said_as_one_error(vault: Vault, ring: Memo
         assert caught.value.sentence != "the system's keyring does not work: "
     ring.fails = None
     assert vault.get("name") == "secret"
+
+
+def test_a_ctrl_c_while_the_keyring_asks_something_is_a_ctrl_c(vault: Vault, ring: MemoryKeyring) -> None:
+    ring.fails = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        vault.keep("name", "secret")
+    ring.fails = None
+    assert vault.get("name") is None
 
 
 def test_a_keyring_that_cannot_even_be_asked_is_said(home: Home, vault: Vault) -> None:
