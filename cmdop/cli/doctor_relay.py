@@ -16,7 +16,6 @@ from cmdop.errors import CmdopError, KeyRefused, NoApiKey, PlainTextRefused, Rol
 from cmdop.limits import DEFAULT_SERVER
 from cmdop.transport import probe
 from cmdop.transport.address import ServerAddress, parse_server
-from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, decode_frame, encode_frame
 
 STEP_TIMEOUT_SECONDS: Final = 4.0
 """For one step on the network: connecting, a handshake, an answer."""
@@ -171,13 +170,7 @@ def round_trip(subject: Subject) -> Finding:
     if link is None:
         status = Status.WARN if subject.answer is None else Status.OK
         return Finding(status, "not measured: nothing is connected")
-    times = []
-    for number in range(_PINGS):
-        payload, before = bytes([number]), time.monotonic()
-        link.connection.send(encode_frame(FrameKind.PING, CONNECTION_STREAM, payload))
-        while decode_frame(link.connection.receive())[::2] != (FrameKind.PONG, payload):
-            pass
-        times.append(time.monotonic() - before)
+    times = [link.round_trip_seconds(bytes([number])) for number in range(_PINGS)]
     link.close()
     return judge_round_trip(statistics.median(times))
 

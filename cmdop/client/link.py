@@ -35,7 +35,13 @@ from cmdop.errors import (
     VersionMismatch,
     from_peer,
 )
-from cmdop.limits import AUTH_TIMEOUT_SECONDS, HELLO_TIMEOUT_SECONDS, OPEN_TIMEOUT_SECONDS, PROTOCOL_VERSION
+from cmdop.limits import (
+    AUTH_TIMEOUT_SECONDS,
+    HELLO_TIMEOUT_SECONDS,
+    LINK_DEAD_SECONDS,
+    OPEN_TIMEOUT_SECONDS,
+    PROTOCOL_VERSION,
+)
 from cmdop.seal.noise import Channel, Handshake, prologue
 from cmdop.transport.address import WANT_HEADER, WANT_MACHINES
 from cmdop.transport.connection import Connection
@@ -152,6 +158,15 @@ class RelayLink:
         with _watchdog(self.connection, f"the relay {self.server}", HELLO_TIMEOUT_SECONDS):
             self.connection.send(_control(CONNECTION_STREAM, question))
             return self._expect(kind)
+
+    def round_trip_seconds(self, payload: bytes) -> float:
+        """How long it takes the relay to answer a PING with this payload. Raises TimedOut."""
+        with _watchdog(self.connection, f"the relay {self.server}", LINK_DEAD_SECONDS):
+            before = time.monotonic()
+            self.connection.send(encode_frame(FrameKind.PING, CONNECTION_STREAM, payload))
+            while decode_frame(self.connection.receive())[::2] != (FrameKind.PONG, payload):
+                pass
+            return time.monotonic() - before
 
     def next_stream_id(self) -> int:
         """An id for a new stream; each is given once."""

@@ -122,6 +122,24 @@ def test_machines_are_asked_for_where_the_welcome_had_none(ends: tuple[Connectio
     assert asked.result() == (MACHINE, MACHINE)
 
 
+def test_the_way_to_the_relay_and_back_is_measured_whatever_else_it_says(ends: tuple[Connection, Talker]) -> None:
+    link, relay = linked(ends), ends[1]
+    measured = Waiting(lambda: link.round_trip_seconds(b"1"))
+    assert decode_frame(relay.connection.receive()) == Frame(FrameKind.PING, CONNECTION_STREAM, b"1")
+    relay.say(Machines(()))
+    relay.connection.send(encode_frame(FrameKind.PONG, CONNECTION_STREAM, b"another one"))
+    relay.connection.send(encode_frame(FrameKind.PONG, CONNECTION_STREAM, b"1"))
+    assert 0 <= measured.result() < TIMEOUT_SECONDS
+
+
+def test_a_relay_that_answers_no_ping_is_not_waited_for_for_ever(
+    ends: tuple[Connection, Talker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "LINK_DEAD_SECONDS", 0.05)
+    with pytest.raises(TimedOut, match="the relay ws://relay did not answer"):
+        linked(ends).round_trip_seconds(b"1")
+
+
 def test_another_version_is_said_and_the_connection_closed(ends: tuple[Connection, Talker]) -> None:
     ends[1].say(welcome(version=2))
     with pytest.raises(VersionMismatch, match="the relay ws://relay speaks cmdop protocol 2"):
