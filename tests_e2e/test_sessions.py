@@ -247,6 +247,7 @@ def test_an_observer_lists_and_reads_and_the_machine_refuses_the_rest(ann: Opera
     ):
         said = bob.session(*verb, "--json")
         assert (said.status, said.error["code"]) == (5, "role-too-low"), verb
+        assert said.error["hint"].endswith("--role operator"), verb
     assert one in ann.listed()
     ann.session("close", one)
 

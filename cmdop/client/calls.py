@@ -15,8 +15,9 @@ from typing import Final, TypeVar
 from cmdop.client.link import MachineStream, bury
 from cmdop.client.passwords import MachinePass
 from cmdop.client.poll import wait_for
+from cmdop.client.refusal import refusal
 from cmdop.deadline import Deadline
-from cmdop.errors import CmdopError, PasswordRefused, RemoteProtocolError, TimedOut, TokenMissing, from_peer
+from cmdop.errors import CmdopError, PasswordRefused, RemoteProtocolError, TimedOut, TokenMissing
 from cmdop.limits import (
     AUTH_TIMEOUT_SECONDS,
     CALL_DATA_MAX_BYTES,
@@ -223,13 +224,6 @@ def _has_ended(stream: MachineStream) -> bool:
     except CmdopError:
         return True
     return False
-
-
-def refusal(refused: Refused, host: str, session: str = "") -> CmdopError:
-    """What a machine refused a call with, as its user reads it."""
-    if refused.code == PasswordRefused.code:
-        return PasswordRefused(host=host)  # the machine does not know what it is called here
-    return from_peer(refused.code, refused.reason, host=host, session=session)
 
 
 def answer_in(payload: bytes) -> Message | None:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from cmdop.client.calls import METHOD
 from cmdop.client.link import MachineStream
 from cmdop.client.passwords import Offer, Passwords
+from cmdop.client.refusal import refusal
 from cmdop.errors import CmdopError, PasswordMissing, PasswordRefused, RemoteProtocolError, from_peer
 from cmdop.limits import AUTH_TIMEOUT_SECONDS, GUESS_QUEUED_SECONDS, PASSWORD_ANSWER_SECONDS
 from cmdop.wire.message import Message, Unknown, padded
@@ -63,7 +64,7 @@ class _Entering:
                 if self._offer is not None:
                     self._passwords.right(self._machine_id, self._offer)
             elif isinstance(message, Refused):
-                raise self._refused(message)
+                raise refusal(message, self._host)
             elif isinstance(message, Detached):  # somebody took the session over at this very moment
                 raise from_peer(message.code, "", host=self._host, operator=message.operator)
             elif not isinstance(message, Unknown):
@@ -115,16 +116,11 @@ class _Entering:
         if isinstance(message, CmdopError):
             raise message
         if isinstance(message, Refused):
-            raise self._refused(message)
+            raise refusal(message, self._host)
         return message
 
     def _receive(self, seconds: float) -> Message:
         return self._stream.receive_control(f"the machine {self._host}", seconds)
-
-    def _refused(self, message: Refused) -> CmdopError:
-        if message.code == PasswordRefused.code:
-            return PasswordRefused(host=self._host)
-        return from_peer(message.code, message.reason, host=self._host)
 
     def _none_left(self) -> CmdopError:
         tried = self._passwords.any_wrong(self._machine_id)

@@ -18,15 +18,14 @@ from cmdop.client.bell import Bell
 from cmdop.client.delivery import Delivery, Sink, Supply, say
 from cmdop.client.link import MachineStream
 from cmdop.client.poll import wait_for_any
+from cmdop.client.refusal import refusal
 from cmdop.errors import (
-    CmdopError,
     CommandLost,
     ConnectionClosed,
     MachineOffline,
     RemoteProtocolError,
     TimedOut,
     UsageError,
-    from_peer,
 )
 from cmdop.limits import (
     COMMAND_WORDS_MAX,
@@ -229,7 +228,6 @@ class Executing:
             for output in self._outputs.values():
                 output.end()
         elif isinstance(message, Refused):
-            error: CmdopError = from_peer(message.code, message.reason, host=self._stream.about.host)
-            raise error
+            raise refusal(message, self._stream.about.host)
         elif not isinstance(message, Unknown):
             raise RemoteProtocolError(reason=f"{type(message).__name__} while a command runs")

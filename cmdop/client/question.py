@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from cmdop.auth.keys import ApiKey
 from cmdop.auth.known_machines import Sighting
-from cmdop.client.calls import JUDGED_SECONDS, METHOD, answer_in, refusal
+from cmdop.client.calls import JUDGED_SECONDS, METHOD, answer_in
 from cmdop.client.link import MachineCheck
 from cmdop.client.passwords import MachinePass, Offer, Passwords
+from cmdop.client.refusal import refusal
 from cmdop.client.resolver import display_name
 from cmdop.deadline import Deadline
 from cmdop.errors import (

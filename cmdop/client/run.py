@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cmdop.client.connect import Joined
-from cmdop.errors import CmdopError, RemoteProtocolError, from_peer
+from cmdop.client.refusal import refusal
+from cmdop.errors import RemoteProtocolError
 from cmdop.limits import WINDOW_MIN_BYTES
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Ended, Refused
@@ -30,7 +31,6 @@ def collect(joined: Joined) -> tuple[bytes, Ended]:
                     stream.send_control(Detach())
                     return bytes(output), message
                 if isinstance(message, Refused):
-                    error: CmdopError = from_peer(message.code, message.reason, host=stream.about.host)
-                    raise error
+                    raise refusal(message, stream.about.host)
     finally:
         stream.connection.close()

@@ -19,6 +19,7 @@ from cmdop.client.outage import Outage, Wakefulness
 from cmdop.client.outcome import SessionEnded
 from cmdop.client.poll import wait_for
 from cmdop.client.redial import PASSING, Fresh, Redial
+from cmdop.client.refusal import refusal
 from cmdop.client.show import Show
 from cmdop.client.typist import Typist
 from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, TimedOut, from_peer
@@ -170,7 +171,7 @@ class Shower:
             with contextlib.suppress(ConnectionClosed):
                 stream.send_control(Detach())  # so that nothing is kept for us any longer
         elif isinstance(message, Refused):
-            raise from_peer(message.code, message.reason, host=stream.about.host)
+            raise refusal(message, stream.about.host)
         elif isinstance(message, DetachedByAgent):
             raise from_peer(message.code, "", host=stream.about.host, operator=message.operator)
         elif isinstance(message, Ready):

@@ -303,7 +303,9 @@ def test_a_lost_machine_is_said_with_its_name(machine: Machine) -> None:
 def test_what_the_machine_refuses_is_raised(machine: Machine) -> None:
     local = Local(machine).start()
     machine.says(Refused("role-too-low", "no"))
-    assert isinstance(local.ended(), RoleTooLow)
+    refused = local.ended()
+    assert isinstance(refused, RoleTooLow)
+    assert refused.next_step.endswith("--role operator")
 
 
 @pytest.mark.parametrize("offset", [1, 2**40])
