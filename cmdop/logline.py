@@ -12,13 +12,14 @@ class LogLine(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        record.message = _shown(record.message)
+        record.message = for_a_terminal(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
         lines = super().formatException(ei).split("\n")  # type: ignore[arg-type]
-        return "\n".join(map(_shown, lines))
+        return "\n".join(map(for_a_terminal, lines))
 
 
-def _shown(text: str) -> str:
+def for_a_terminal(text: str) -> str:
+    """A line with `?` for whatever a terminal would act on."""
     return "".join(character if character.isprintable() else "?" for character in text)

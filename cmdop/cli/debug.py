@@ -10,6 +10,7 @@ from typing import Final
 
 from cmdop.cli.options import home
 from cmdop.errors import CmdopError
+from cmdop.logline import LogLine, for_a_terminal
 
 FILE: Final = "debug.log"
 
@@ -18,7 +19,8 @@ def note(error: BaseException) -> None:
     """Write an error's traceback down if that is wanted. It is being reported: never raises."""
     import traceback
 
-    _write("".join(traceback.format_exception(error)))
+    lines = "".join(traceback.format_exception(error)).split("\n")
+    _write("\n".join(map(for_a_terminal, lines)))
 
 
 def keep_off_the_terminal() -> None:
@@ -30,6 +32,10 @@ def keep_off_the_terminal() -> None:
 
 
 class _Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(LogLine())
+
     def emit(self, record: logging.LogRecord) -> None:
         _write(self.format(record) + "\n")
 
