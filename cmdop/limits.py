@@ -32,6 +32,9 @@ COUNT_MAX: Final = 2**53
 HOME_FILE_MAX_BYTES: Final = 64 * MIB
 """No file of ours comes near it: the largest, ten thousand known machines, has some 3 MB."""
 
+KEYRING_TIMEOUT_SECONDS: Final = 120.0
+"""For somebody to unlock it; past it the keyring is one that does not work, and others need not wait behind it."""
+
 # -- names and texts -----------------------------------------------------------------
 NAME_MAX_CHARS: Final = 255
 """Hostnames (RFC 1035 §2.3.4), friendly names, labels, workspace names."""

@@ -6,17 +6,20 @@ it, as that takes a tenth of a second. `secrets.json` says of each secret where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Final
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 from cmdop.errors import HomeUnusable, KeyringUnusable
 from cmdop.home import Home, LockedFile, json_bytes, json_fields
+from cmdop.limits import KEYRING_TIMEOUT_SECONDS
 
 FILE: Final = "secrets.json"
 KEYRING: Final = "keyring"
 IN_FILE: Final = "file"
 _SERVICE: Final = "cmdop"
+
+T = TypeVar("T")
 
 
 class Vault:
@@ -95,19 +98,34 @@ def _place(entry: object) -> str:
     return KEYRING if isinstance(entry, dict) and entry.get("in") == KEYRING else IN_FILE
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Raises KeyringUnusable for whatever a backend raises.
+def _asked(call: Callable[[], T]) -> T:
+    """What a keyring answers. Raises KeyringUnusable for whatever a backend raises, and for none in time.
 
-    Backends are plugins: beside keyring's own errors come those of D-Bus, of an import,
-    of a configuration file, and some are no Exception at all: a Rust program's panic, an exit.
+    Backends are plugins: beside keyring's own errors come those of D-Bus, of an import, of a
+    configuration file, and some are no Exception at all: a Rust program's panic, an exit. The
+    thread `keyring` asks, so that one which hangs can be left alone; nothing else wakes it.
     """
+    import queue  # for who needs it
+    import threading
+
+    answers: queue.SimpleQueue[tuple[T] | BaseException] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((call(),))
+        except BaseException as error:  # noqa: BLE001 - raised where it was asked
+            answers.put(error)
+
+    threading.Thread(target=ask, name="keyring", daemon=True).start()
     try:
-        yield
-    except KeyboardInterrupt:  # the user's own, while the keyring asks for something
-        raise
-    except BaseException as error:
-        raise KeyringUnusable(reason=str(error) or type(error).__name__) from error
+        answer = answers.get(timeout=KEYRING_TIMEOUT_SECONDS)
+    except queue.Empty:
+        raise KeyringUnusable(reason=f"it did not answer within {KEYRING_TIMEOUT_SECONDS:g} s") from None
+    if isinstance(answer, KeyboardInterrupt):  # the user's own, while the keyring asks for something
+        raise answer
+    if isinstance(answer, BaseException):
+        raise KeyringUnusable(reason=str(answer) or type(answer).__name__) from answer
+    return answer[0]
 
 
 def keyring_backend() -> str | None:
@@ -115,13 +133,16 @@ def keyring_backend() -> str | None:
 
     Raises KeyringUnusable.
     """
-    with _translated():
+
+    def name() -> str | None:
         import keyring
         from keyring.backends import fail, null
 
         backend = keyring.get_keyring()
         works = not isinstance(backend, fail.Keyring | null.Keyring) and backend.priority > 0
         return str(backend.name) if works else None
+
+    return _asked(name)
 
 
 def _keyring_works() -> bool:
@@ -130,23 +151,29 @@ def _keyring_works() -> bool:
 
 
 def _set(account: str, secret: str) -> None:
-    with _translated():
+    def keep() -> None:
         import keyring
 
         keyring.set_password(_SERVICE, account, secret)
 
+    _asked(keep)
+
 
 def _get(account: str) -> str | None:
-    with _translated():
+    def find() -> str | None:
         import keyring
 
         return keyring.get_password(_SERVICE, account)
 
+    return _asked(find)
+
 
 def _delete(account: str) -> None:
-    with _translated():
+    def forget() -> None:
         import keyring
         from keyring.errors import PasswordDeleteError
 
         with suppress(PasswordDeleteError):  # already gone is success
             keyring.delete_password(_SERVICE, account)
+
+    _asked(forget)

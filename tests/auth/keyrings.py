@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
@@ -15,8 +17,11 @@ class MemoryKeyring(KeyringBackend):
         super().__init__()
         self.kept: dict[tuple[str, str], str] = {}
         self.fails: BaseException | None = None
+        self.hangs: threading.Event | None = None
 
     def _check(self) -> None:
+        if self.hangs is not None:
+            self.hangs.wait()
         if self.fails is not None:
             raise self.fails
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import keyring
 import pytest
 from keyring.errors import KeyringLocked
 
+from cmdop.auth import vault as vault_module
 from cmdop.auth.vault import FILE, Vault
 from cmdop.errors import ConfigCorrupt, HomeUnusable, KeyringUnusable
 from cmdop.home import Home
@@ -170,6 +172,21 @@ def test_a_ctrl_c_while_the_keyring_asks_something_is_a_ctrl_c(vault: Vault, rin
         vault.keep("name", "secret")
     ring.fails = None
     assert vault.get("name") is None
+
+
+def test_a_keyring_that_hangs_is_given_up_and_nobody_waits_behind_it(
+    home: Home, vault: Vault, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.keep("name", "secret")
+    monkeypatch.setattr(vault_module, "KEYRING_TIMEOUT_SECONDS", 0.05)
+    ring.hangs = threading.Event()
+    for action in (lambda: vault.get("name"), lambda: vault.forget("name"), lambda: vault.keep("name", "other")):
+        with pytest.raises(KeyringUnusable, match=r"it did not answer within 0\.05 s"):
+            action()
+    ring.hangs.set()
+    ring.hangs = None
+    with home.locked(FILE):  # which those who gave up have given back
+        assert vault.places() == {"name": "keyring"}
 
 
 def test_a_keyring_that_cannot_even_be_asked_is_said(home: Home, vault: Vault) -> None:
