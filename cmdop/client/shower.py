@@ -189,8 +189,9 @@ class Shower:
         self._came_to = came_to
         self._received.lost()
         self.joined = None
-        self._tell(LinkLost(leg, error.details.get("reason") or error.sentence))
         self._redial.lost(Outage(now, leg, joined.ready.kept_seconds, self._silent), joined, held)
+        # Behind that: main asks when there is more to say only once it was told something.
+        self._tell(LinkLost(leg, error.details.get("reason") or error.sentence))
 
     def _without_link(self) -> None:
         """Show what is queued until there is a connection, or `stop`."""

@@ -9,8 +9,9 @@ import pytest
 
 from cmdop.client import outage as outage_module
 from cmdop.client import shower as shower_module
+from cmdop.client.attach import Attach
 from cmdop.client.connect import Place
-from cmdop.client.events import GracePassed, LinkDown, LinkLost, Resumed
+from cmdop.client.events import Event, GracePassed, LinkDown, LinkLost, Resumed
 from cmdop.client.link import Leg
 from cmdop.client.outcome import Detached, Failed, Killed, SessionEnded
 from cmdop.errors import (
@@ -404,6 +405,27 @@ def test_a_short_loss_is_not_told_and_changes_nothing_on_the_screen(attached: At
     attached.until_told(Resumed)
     assert [type(event) for event in attached.events] == [LinkLost, Resumed]
     assert attached.terminal.output.look() == OPENING + b"$ "
+
+
+def test_whoever_hears_of_a_lost_link_can_ask_at_once_when_there_is_more_to_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Main waits for as long as it is told then, and would wait for ever if nothing were due."""
+    due: list[float | None] = []
+    happened = Attach._happened
+
+    def asking(attach: Attach, event: Event) -> None:
+        if isinstance(event, LinkLost):
+            due.append(attach._redial.due_in_seconds())
+        happened(attach, event)
+
+    monkeypatch.setattr(Attach, "_happened", asking)
+    attached = Attached()
+    attached.cut()
+    attached.until_told(LinkLost)
+    assert due
+    assert due[0] is not None
+    leave(attached)
 
 
 def test_after_a_while_it_is_told_which_leg_is_down_and_the_screen_is_drawn_anew(
