@@ -58,6 +58,17 @@ def forget(saved: Saved | None) -> bytes:
     )
 
 
+def keep_semantic(screen: Screen) -> bytes:
+    """What the next text on this screen belongs to, behind `save`, for a screen that is not shown.
+
+    The saved cursor is in force again: a place is that of one screen, and so is this, but
+    it is not saved with the cursor.
+    """
+    if not screen.semantic:
+        return b""
+    return _place(screen.row, screen.col) + _semantic(screen) + b"\x1b8"
+
+
 def put(terminal: Terminal) -> Iterator[bytes]:
     """The cursor in force, its pen, and the modes that would hinder writing what is before it.
 
@@ -126,15 +137,18 @@ def _again(cell: Cell) -> bytes:
     return before + text + b"".join(off for _, off, needed in parts if needed)
 
 
-def _pen(screen: Screen) -> bytes:
-    semantic = SEMANTIC[screen.semantic] if screen.semantic else b""
+def _semantic(screen: Screen) -> bytes:
     if screen.semantic == 2 and screen.rows[screen.row].prompt == 2:
-        semantic = CONTINUED_PROMPT
-    elif screen.semantic == 1 and screen.input_until_line_end:
-        semantic = _INPUT_UNTIL_LINE_END
+        return CONTINUED_PROMPT
+    if screen.semantic == 1 and screen.input_until_line_end:
+        return _INPUT_UNTIL_LINE_END
+    return SEMANTIC[screen.semantic] if screen.semantic else b""
+
+
+def _pen(screen: Screen) -> bytes:
     return b"".join(
         (
-            semantic,
+            _semantic(screen),
             sgr(screen.style) if screen.style != PLAIN else b"",
             link_to(screen.link) if screen.link else b"",
             PROTECTION[screen.protection] if screen.protected else b"",

@@ -80,7 +80,9 @@ def _primary(terminal: Terminal, history: bool, redraw: bool) -> Iterator[bytes]
 
 def _alternate(terminal: Terminal, screen: Screen) -> Iterator[bytes]:
     """Entered as the program did it. 1049 saves the cursor: the one just saved is in force."""
+    yield cursor.keep_semantic(terminal.primary)
     yield switch(next((mode for mode in ALTERNATE if is_on(terminal, mode)), ALTERNATE[0]), on=True)
+    yield SEMANTIC[0] if terminal.primary.semantic else b""  # a screen begins with the other one's
     yield cursor.forget(terminal.primary.saved) + b"\x1b[H\x1b[J"
     yield from contents(terminal, screen, history=False)
     yield mode_table.keyboard(screen.keyboard)

@@ -65,6 +65,7 @@ def _screen(screen: Screen, history: bool, shown: bool) -> dict[str, Any]:
         "rows": [_line(row) for row in screen.rows],
         "wraps": [_wraps(row, after) for row, after in zip(screen.rows, screen.rows[1:], strict=False)],
         "keyboard": screen.keyboard,
+        "semantic": (screen.semantic, screen.semantic == 1 and screen.input_until_line_end),
         "saved": saved._replace(charsets=_designated(saved.charsets)),
         **(cursor if shown else {}),
     }

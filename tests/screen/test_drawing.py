@@ -124,6 +124,10 @@ def test_modes_that_report_at_once_are_apart() -> None:
         "\x1b[7m漢字\x1b[K\x1b[m\r\nx".encode() + "漢".encode() * 60,
         b"\x1b]133;A\x07$ \x1b]133;B\x07ls \\\r\n\x1b]133;P;k=s\x07> \x1b]133;B\x07x\r\n\x1b]133;C\x07\x1b]133;A\x07",
         b"\x1b]133;A;redraw=last\x07$ \x1b]133;I\x07typed",
+        b"\x1b]133;A\x07$ \x1b]133;B\x07vim\x1b[?1049h\x1b[5;5Hin it",  # by one that never says C
+        b"\x1b]133;A\x07$ \x1b]133;I\x07vim\x1b[?1047h\x1b]133;C\x07in it",
+        b"$ \r\nx\x1b7\r\n\x1b]133;P;k=s\x07> \x1b[?47h\x1b]133;B\x07in it",
+        b"\x1b[?6h\x1b[31m\x1b[7;80Hx\x1b7\x1b[?6l\x1b[m\x1b[3;3H\x1b]133;P\x07> \x1b[?47h\x1b]133;C\x07x",
         b"\x1b[3g\x1b[7G\x1bH\x1b[H",
         b'\x1b[1"qkept\x1b[0"q \x1bViso\x1bW',
         b"\x1b]4;5;#123456;7;#abcdef\x07\x1b]10;#111111\x07\x1b]12;#222222\x07",
@@ -144,6 +148,9 @@ def test_every_kind_of_state_is_restored(output: bytes) -> None:
     for each in (model, joining):
         each.feed(after)
     assert seen(joining.state()) == seen(model.state())
+    for each in (model, joining):  # back to the primary screen, which may have been under an alternate one
+        each.feed(b"\x1b[?1049l\x1b[?1047l\x1b[?47lZ\r\nY")
+    assert seen(joining.state())["primary"]["rows"] == seen(model.state())["primary"]["rows"]
 
 
 def test_a_large_scrollback_is_cut_at_its_oldest_line() -> None:
