@@ -75,8 +75,9 @@ class _Drawing:
         text = "".join([chr(cell >> 2 & CODEPOINT) for cell in cells if not cell & SPACER])
         style = self._page.styles.get(attributes >> 26 & 0xFFFF, PLAIN)
         if not text.strip("\0"):
-            self._switch(style if text and colours_blanks(style) else self._style, 0, False, self._semantic)
-            self._draw_blanks(len(text), col)
+            coloured = bool(text) and colours_blanks(style)
+            self._switch(style if coloured else self._style, 0, False, self._semantic)
+            self._draw_blanks(len(text), col, coloured)
             return
         pen = style, attributes >> 48, bool(attributes >> 44 & 1), attributes >> 46 & 3
         self._switch(*pen)
@@ -95,8 +96,9 @@ class _Drawing:
         self._out.append(b"\x1b[K")
         return width
 
-    def _draw_blanks(self, count: int, col: int) -> None:
-        if colours_blanks(self._style):
+    def _draw_blanks(self, count: int, col: int, coloured: bool = True) -> None:
+        """Blanks in the style that is switched to; of no colour at all if they are not `coloured`."""
+        if coloured and colours_blanks(self._style):
             self._out.append(b"\x1b[%dX" % count)
         if col + count < self._cols:
             self._out.append(b"\x1b[%dC" % count)

@@ -120,6 +120,8 @@ def test_modes_that_report_at_once_are_apart() -> None:
         b"\x1b[?1000h\x1b[?1003h\x1b[?1000l",  # noted, but not in force
         b"\x1b[?1003h\x1b[?1000h\x1b[?1006h\x1b[?1015h",
         b"\x1b[44m\x1b[2J\x1b[m\x1b[5;5Hon blue",
+        b"\x1b[44mleft\x1b[m\x1b[1;30H\x1b[42m\x1b[K\x1b[m",  # blanks between two colours
+        b"\x1b[44mleft\x1b[m\x1b[1;30H\x1b[42mright\x1b[m\x1b[1;10H\x1b[43m\x1b[3X\x1b[m",
         b"\x1b[42m" + b"wrapped with a background " * 9 + b"\x1b[m",
         "\x1b[7m漢字\x1b[K\x1b[m\r\nx".encode() + "漢".encode() * 60,
         b"\x1b]133;A\x07$ \x1b]133;B\x07ls \\\r\n\x1b]133;P;k=s\x07> \x1b]133;B\x07x\r\n\x1b]133;C\x07\x1b]133;A\x07",
