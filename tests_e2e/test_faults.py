@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests_e2e import far
 from tests_e2e.conftest import BadNetwork, Join, User, with_bad_way
 from tests_e2e.exchange import Exchange, keys
+from tests_e2e.terminal import CMDOP
 from tests_e2e.timing import BULK_SECONDS, LONG, LONG_SECONDS, STEP_SECONDS, rounds
 
 pytestmark = pytest.mark.timeout(LONG_SECONDS if LONG else 2 * BULK_SECONDS)
@@ -143,3 +148,31 @@ def test_sessions_outlive_a_restart_of_their_agent(ann: User, network: BadNetwor
     network.stack.restart_agent("alpha")
     exchange.until_typed(len(typed))
     like_a_model(exchange, typed)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Until a program has come that far. Nothing tells of it, so it is looked at."""
+    deadline = time.monotonic() + BULK_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, "it never came"
+
+
+def test_what_a_pipe_brings_into_a_session_that_is_there_arrives_whatever_is_cut(
+    ann: User, network: BadNetwork, tmp_path: Path
+) -> None:
+    """The client leaves at its end by itself, and only when the machine has every byte."""
+    brought, raw, arrived = keys(3, MB), tmp_path / "raw", tmp_path / "arrived"
+    taking = ["sh", "-c", f"stty raw -echo; touch {raw}; head -c {MB} > {arrived}; sleep 60"]
+    made = subprocess.run(
+        [CMDOP, "session", "create", "alpha", "--", *taking], env=ann.env, capture_output=True, check=True
+    )
+    until(raw.exists)
+    for way in (network.client_way, network.agent_way):
+        way.after(MB // 3, way.cut)
+        way.after(MB // 2, way.reset)
+    words = [CMDOP, "session", "attach", made.stdout.decode().strip()]
+    with subprocess.Popen(words, env=ann.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as client:
+        client.communicate(brought, timeout=BULK_SECONDS)
+    assert client.returncode == 0
+    until(lambda: arrived.stat().st_size == len(brought))
+    assert arrived.read_bytes() == brought

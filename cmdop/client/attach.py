@@ -202,7 +202,7 @@ class Attach:
         joined = self._shower.joined
         if joined is None:
             return
-        if isinstance(outcome, Detached):
+        if isinstance(outcome, Detached) and not joined.stream.finished:
             with contextlib.suppress(ConnectionClosed):
                 joined.stream.send_control(Detach())
         joined.stream.connection.close("detached")

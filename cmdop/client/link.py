@@ -257,6 +257,8 @@ class MachineStream:
         self.connection, self.about = connection, about
         self._proven = proven
         self._channel = channel
+        self.finished = False
+        """Whether the machine closed it in good order, so that nothing more comes or is taken."""
         # Guards the order of sealing: records leave in the order they were sealed.
         self._sealing = threading.Lock()
 
@@ -298,6 +300,7 @@ class MachineStream:
         elif frame.kind == FrameKind.CONTROL:
             message = RELAY_MESSAGES.decode(frame.payload)
             if isinstance(message, Closed) and frame.stream in (CONNECTION_STREAM, self.about.stream_id):
+                self.finished = frame.stream != CONNECTION_STREAM and not message.code
                 raise closed_error(message, self.about.host, frame.stream)
         return None
 

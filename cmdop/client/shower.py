@@ -16,7 +16,7 @@ from cmdop.client.connect import Joined
 from cmdop.client.events import Event, LinkLost, Resumed
 from cmdop.client.link import MachineStream, leg_of
 from cmdop.client.outage import Outage, Wakefulness
-from cmdop.client.outcome import SessionEnded
+from cmdop.client.outcome import Detached, SessionEnded
 from cmdop.client.poll import wait_for
 from cmdop.client.redial import PASSING, Fresh, Redial
 from cmdop.client.refusal import refusal
@@ -46,7 +46,8 @@ from cmdop.wire.session_messages import Detached as DetachedByAgent
 class Shower:
     """Takes what comes over one connection after the other, and shows it.
 
-    `tell` is given what happens, `over` the end of the session.
+    `tell` is given what happens, `over` the end of the session, or that the client has left
+    it behind all of its input.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Shower:
         answers: Answers | None,
         redial: Redial,
         tell: Callable[[Event], None],
-        over: Callable[[SessionEnded], None],
+        over: Callable[[SessionEnded | Detached], None],
         told_size: Winsize,
     ) -> None:
         self._output, self._show, self._received = output, show, received
@@ -87,6 +88,9 @@ class Shower:
                 try:
                     self._with_link(self.joined.stream)
                 except PASSING as error:
+                    if self._typist.left_behind_all(self.joined.stream):
+                        self._over(Detached())
+                        return
                     self._lost(self.joined, error)
                 if self._ended is not None and not self._stopped:
                     self._over(SessionEnded(self._ended))

@@ -4,6 +4,10 @@ It blocks in the terminal's read, and is woken by keys and by `Terminal.wake`; a
 `INPUT_BACKLOG_MAX_BYTES`, in waiting for acks, from which `stop` wakes it. It never
 waits for the network to take something: while there is no connection, what is typed is
 kept, and sent over the next one.
+
+A pipe has no leaving key. At its end the machine is told that the client leaves, behind
+the last byte and over each connection anew, and its answer is what shows that every
+byte came.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from cmdop.limits import INPUT_BACKLOG_MAX_BYTES, KEY_HOLD_SECONDS
 from cmdop.session.typed import TypedOut
 from cmdop.terminal.interface import Terminal
 from cmdop.wire.record import RecordKind
+from cmdop.wire.session_messages import Detach
 
 
 class Typist:
@@ -41,7 +46,11 @@ class Typist:
         self._leave, self._read_only, self._ends_shell = leave, read_only, ends_shell
         self._typed = TypedOut()
         self._stream: MachineStream | None = stream
-        # Guards the two above; told of acks. Sending does not block.
+        self._leaving = False
+        """Whether the input of a pipe ended, and the client leaves once it is with the machine."""
+        self._said_goodbye = False
+        """Whether the machine was told so over this connection, behind all of it."""
+        # Guards the four above; told of acks. Sending does not block.
         self._typing = threading.Condition()
         self._stopped = False
 
@@ -81,13 +90,18 @@ class Typist:
         """Nobody types any more: a terminal that went, or the end of a pipe.
 
         A pipe's end is passed on to a shell that was opened for it, as the character
-        that a terminal would send (VEOF); a session of somebody else is only left.
+        that a terminal would send (VEOF); a session of somebody else is only left, once
+        the machine has what was typed (`left_behind_all`).
         """
         self._type(self._flushed().forward + self._keys.finish())
         if self._ends_shell and not self._read_only:
             self._type(b"\x04")
-        else:
+        elif self._terminal.is_tty or self._read_only:
             self._leave(Detached())
+        else:
+            with self._typing:
+                self._leaving = True
+                self._send()
 
     def _type(self, data: bytes, waiting: bool = True) -> None:
         if not data or self._read_only:
@@ -107,6 +121,9 @@ class Typist:
         with contextlib.suppress(ConnectionClosed):  # `relay->stdout` will notice, and tell
             while (piece := self._typed.next_to_send()) is not None:
                 stream.send_record(RecordKind.INPUT, *piece)
+            if self._leaving and not self._said_goodbye and not self._typed.waiting_bytes:
+                self._said_goodbye = True
+                stream.send_control(Detach())
 
     # -- called by `relay->stdout` and `redial` ---------------------------------------------
 
@@ -123,10 +140,15 @@ class Typist:
         with self._typing:
             return self._typed.acked
 
+    def left_behind_all(self, stream: MachineStream) -> bool:
+        """Whether the machine let the client go behind the last byte of a pipe, over this connection."""
+        with self._typing:
+            return self._said_goodbye and stream.finished
+
     def lost(self) -> None:
         """There is no connection; from now on what is typed is kept."""
         with self._typing:
-            self._stream = None
+            self._stream, self._said_goodbye = None, False
 
     def resumed(self, stream: MachineStream, offset: int) -> None:
         """There is another one, on which the machine has everything below `offset`.

@@ -93,6 +93,9 @@ class SessionCore(Generic[M]):
         self.held: Held | None = None
         self._departed: dict[str, Typist] = {}
         """Typists of clients that vanished, the last one last: they may resume."""
+        self._left: dict[str, Typist] = {}
+        """Of those that left, the last one last. One that did not hear that it was let go comes
+        back once more, and nothing may be typed twice."""
         self.sent_away: dict[str, str] = {}
         """Clients that were detached, the last one last, and by which operator: they may not."""
 
@@ -151,6 +154,7 @@ class SessionCore(Generic[M]):
         else:
             self.output.join(member.view, drawn)
         self._departed.pop(member.client_id, None)
+        self._left.pop(member.client_id, None)
         self.held = None if not member.observer else self.held
         self.members[member.client_id] = member
         self.grace.clients_are(len(self.members), now)
@@ -160,7 +164,7 @@ class SessionCore(Generic[M]):
         return older, changes
 
     def _check_room(self, member: M, older: M | None) -> None:
-        known = older.typist if older is not None else self._departed.get(member.client_id)
+        known = self._known(member, older)
         if known is not None and known.operator != member.operator:
             raise SessionRefused(host="the machine", reason="somebody else is attached under this client's id")
         if older is None and len(self.members) >= CLIENTS_PER_SESSION_MAX:
@@ -177,11 +181,17 @@ class SessionCore(Generic[M]):
             raise TakenOver(operator=self.sent_away[member.client_id])
 
     def _typist_of(self, member: M, older: M | None, resume: Resume) -> Typist:
-        known = older.typist if older is not None else self._departed.get(member.client_id)
+        known = self._known(member, older)
         if known is None:  # long gone: what it knows to be typed counts
             known = member.typist
             known.typed.start(min(resume.input_offset, OFFSET_MAX))
         return known
+
+    def _known(self, member: M, older: M | None) -> Typist | None:
+        """Who types, as that client or as the one that it was before."""
+        if older is not None:
+            return older.typist
+        return self._departed.get(member.client_id) or self._left.get(member.client_id)
 
     def detach(self, member: M, now: float, left: bool) -> Changes:
         """A client is gone: it `left`, or else it vanished and may come back. Twice is quiet."""
@@ -191,10 +201,10 @@ class SessionCore(Generic[M]):
         self.keyboard.left(member.typist, now)
         if not left and not member.observer:
             self.held = Held(self.output.ring.head, now + HOLD_SECONDS)
-        if not left:
-            self._departed[member.client_id] = member.typist
-            while len(self._departed) > DEPARTED_CLIENTS_MAX:
-                del self._departed[next(iter(self._departed))]
+        gone = self._left if left else self._departed
+        gone[member.client_id] = member.typist
+        while len(gone) > DEPARTED_CLIENTS_MAX:
+            del gone[next(iter(gone))]
         self.grace.clients_are(len(self.members), now)
         before = self.answerer
         return self._changed(self._sizes.leave(member.client_id), before)

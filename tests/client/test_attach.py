@@ -143,12 +143,27 @@ def test_the_end_of_a_pipe_is_typed_into_a_shell_that_was_opened_for_it() -> Non
     assert attached.terminal.output.look() == b"hi\r\n"
 
 
-@pytest.mark.parametrize(("is_tty", "created"), [(False, False), (True, True), (True, False)])
-def test_the_end_of_input_leaves_what_was_not_opened_for_a_pipe(is_tty: bool, created: bool) -> None:
-    attached = Attached(FakeTerminal(is_tty=is_tty), ready=Ready("0" * 16, 0, 0, created=created))
+@pytest.mark.parametrize("created", [True, False])
+def test_the_end_of_a_terminal_leaves(created: bool) -> None:
+    attached = Attached(FakeTerminal(), ready=Ready("0" * 16, 0, 0, created=created))
     attached.terminal.press(b"echo\x1b", b"")
     assert attached.outcome() == Detached()
     assert attached.far.until_typed(5) == b"echo\x1b"
+
+
+def test_the_end_of_a_pipe_leaves_a_session_of_somebody_else_once_the_machine_has_all_of_it() -> None:
+    attached, typed = Attached(FakeTerminal(is_tty=False), ready=Ready("0" * 16, 0, 0)), bytes(600 * KIB)
+    attached.terminal.press(typed, b"\x1b", b"")
+    attached.far.until_typed(INPUT_WINDOW_BYTES)
+    assert attached.far.messages == []
+    for acked in range(INPUT_WINDOW_BYTES // 4, 600 * KIB, INPUT_WINDOW_BYTES // 4):
+        attached.far.until_typed(acked)
+        attached.far.send(RecordKind.ACK, acked)
+    assert attached.far.until_typed(len(typed) + 1) == typed + b"\x1b"
+    assert attached.far.until_said(Detach) == [Detach()]
+    attached.far.close_stream()
+    assert attached.outcome() == Detached()
+    assert attached.far.messages == [Detach()]
 
 
 # -- leaving --------------------------------------------------------------------------------------

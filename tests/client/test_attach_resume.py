@@ -242,6 +242,21 @@ def test_nothing_is_typed_into_a_stream_that_was_closed(attached: Attached) -> N
     assert old.typed == b""
 
 
+def test_a_pipe_that_ended_says_goodbye_until_it_is_heard_behind_the_last_byte() -> None:
+    attached = Attached(FakeTerminal(is_tty=False), ready=ready())
+    attached.terminal.press(b"make\n", b"")
+    attached.far.until_said(Detach)
+    attached.cut()
+    attached.come_back(FarEnd(typed_from=2), ready(0, 2))
+    assert attached.far.until_typed(3) == b"ke\n"
+    attached.far.until_said(Detach)
+    attached.far.close_stream("connection-closed", "the machine is away")  # as the relay says it
+    attached.come_back(FarEnd(typed_from=5), ready(0, 5))
+    assert attached.far.until_said(Detach) == [Detach()]
+    attached.far.close_stream()
+    assert attached.outcome() == Detached()
+
+
 def test_a_session_that_ended_meanwhile_says_its_end_behind_the_rest(attached: Attached) -> None:
     attached.cut()
     attached.come_back(FarEnd())

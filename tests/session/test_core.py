@@ -114,6 +114,18 @@ def test_one_that_left_is_not_expected_back(core: Core) -> None:
     assert not core.expects_back
 
 
+def test_one_that_left_and_did_not_hear_that_it_was_let_go_types_nothing_twice(core: Core) -> None:
+    before, after = member("a"), member("a")
+    join(core, before)
+    core.type(before, 0, b"hello", 0.0)
+    core.keyboard.took(5, 0.0)
+    core.detach(before, 0.0, left=True)
+    resume(core, after)
+    assert after.typist.typed.taken == 5
+    core.type(after, 0, b"hello", 0.0)
+    assert core.keyboard.pending() == []
+
+
 def test_of_a_client_that_is_long_forgotten_it_counts_what_it_knows(core: Core) -> None:
     for number in range(DEPARTED_CLIENTS_MAX + 1):
         who = member(str(number))
