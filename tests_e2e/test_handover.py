@@ -89,6 +89,8 @@ def test_a_terminal_that_joined_anywhere_is_like_one_that_was_always_there(
 class Printer:
     """Prints the corpus over and over, in pieces of any size, until it is stopped.
 
+    Each recording on a terminal that was reset (RIS): of what one that is torn off leaves on an
+    alternate screen that is not shown, or at margins, a replay knows less (screen/drawing.py).
     The thread `print` waits for the session to read each piece.
     """
 
@@ -101,7 +103,7 @@ class Printer:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            output = self._dice.choice(list(CORPUS.values()))
+            output = b"\x18\x1bc" + self._dice.choice(list(CORPUS.values()))
             at = 0
             while at < len(output) and not self._stopping.is_set():
                 piece = output[at : at + self._dice.choice([1, 7, 100, 3000])]

@@ -43,7 +43,7 @@ def draw(terminal: Terminal, history: bool = True, redraw: bool = False) -> tupl
         _tab_stops(terminal, always=redraw),
         *_margins(terminal),
         mode_table.switches(terminal),
-        mode_table.cursor_shape(terminal),
+        mode_table.cursor_shape(terminal, terminal.active),
         b"\x1b[>4;2m" if terminal.modify_other_keys else b"",
         *cursor.put(terminal),
     ]
@@ -81,6 +81,8 @@ def _primary(terminal: Terminal, history: bool, redraw: bool) -> Iterator[bytes]
 def _alternate(terminal: Terminal, screen: Screen) -> Iterator[bytes]:
     """Entered as the program did it. 1049 saves the cursor: the one just saved is in force."""
     yield cursor.keep_semantic(terminal.primary)
+    if terminal.cursor_shaped:
+        yield mode_table.cursor_shape(terminal, terminal.primary)
     yield switch(next((mode for mode in ALTERNATE if is_on(terminal, mode)), ALTERNATE[0]), on=True)
     yield SEMANTIC[0] if terminal.primary.semantic else b""  # a screen begins with the other one's
     yield cursor.forget(terminal.primary.saved) + b"\x1b[H\x1b[J"

@@ -7,7 +7,7 @@ reports (2033) and in-band resize (2048), the kitty keyboard protocol.
 
 from __future__ import annotations
 
-from cmdop.screen.state import Charsets, Terminal
+from cmdop.screen.state import Charsets, Screen, Terminal
 
 _ANSI = 1 << 15
 
@@ -102,12 +102,12 @@ def _one_of(terminal: Terminal, modes: tuple[int, ...], in_force: int) -> bytes:
     return b"".join(parts)
 
 
-def cursor_shape(terminal: Terminal) -> bytes:
-    """DECSCUSR."""
+def cursor_shape(terminal: Terminal, screen: Screen) -> bytes:
+    """DECSCUSR, of one screen: some terminals have a shape for each."""
     blinking = is_on(terminal, BLINKING)
     if not terminal.cursor_shaped:
         return switch(BLINKING, on=True) if blinking else b""
-    first = {0: 5, 2: 3}.get(terminal.active.shape, 1)
+    first = {0: 5, 2: 3}.get(screen.shape, 1)
     return b"\x1b[%d q" % (first + (not blinking))
 
 

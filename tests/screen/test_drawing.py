@@ -135,6 +135,7 @@ def test_modes_that_report_at_once_are_apart() -> None:
         b"\x1b]4;5;#123456;7;#abcdef\x07\x1b]10;#111111\x07\x1b]12;#222222\x07",
         b"\x1b[?5h\x1b[?45h\x1b[20h\x1b[2h\x1b[12l\x1b[?8l\x1b[?1007l\x1b[?67h",
         b"\x1b[6 q\x1b[?25l",
+        b"\x1b[6 q$ vim\x1b[?1049h\x1b[2 qin it",
         b"\x1bNq",
         b"\x1bO",
         b"\x1b*0\x1bnqqq",
@@ -153,6 +154,7 @@ def test_every_kind_of_state_is_restored(output: bytes) -> None:
     for each in (model, joining):  # back to the primary screen, which may have been under an alternate one
         each.feed(b"\x1b[?1049l\x1b[?1047l\x1b[?47lZ\r\nY")
     assert seen(joining.state())["primary"]["rows"] == seen(model.state())["primary"]["rows"]
+    assert seen(joining.state())["shape"] == seen(model.state())["shape"]
 
 
 def test_a_large_scrollback_is_cut_at_its_oldest_line() -> None:
