@@ -25,6 +25,7 @@ from cmdop.client.connect import Joined, Place
 from cmdop.client.events import Event, GracePassed, LinkDown, Resumed
 from cmdop.client.keys import KeyMachine
 from cmdop.client.link import bury
+from cmdop.client.mailbox import Mailbox
 from cmdop.client.outcome import Detached, Failed, Killed, Outcome, SessionEnded
 from cmdop.client.poll import wait_for
 from cmdop.client.redial import Redial
@@ -69,9 +70,9 @@ class Attach:
         """
         ready, stream = joined.ready, joined.stream
         self._first, self._rejoin, self._terminal, self._tell = joined, rejoin, terminal, tell
-        self._events: queue.SimpleQueue[Outcome | Event | None] = queue.SimpleQueue()
-        """The first outcome wins; None says that the window's size changed. Signal
-        handlers put into it, which a SimpleQueue allows and a Condition does not."""
+        self._events: Mailbox[Outcome | Event | None] = Mailbox()
+        """The first outcome wins; None says that the window's size changed. Signal handlers
+        put into it."""
         self._received = Received(ready.output_offset, ready.created)
         round_trip = stream.about.round_trip_seconds
         answers = Answers() if terminal.is_tty else None
@@ -130,6 +131,7 @@ class Attach:
                     self._stop(typist)
         finally:
             self._leave(outcome)
+            self._events.close()
         return outcome
 
     def _thread(self, work: Callable[[], None], name: str) -> threading.Thread:
@@ -150,7 +152,7 @@ class Attach:
     def _wait(self) -> Outcome:
         while True:
             try:
-                event = self._events.get(timeout=self._redial.due_in_seconds())
+                event = self._events.get(self._redial.due_in_seconds())
             except queue.Empty:
                 event = self._redial.due()
             if isinstance(event, Outcome):
@@ -213,6 +215,7 @@ class Attach:
     def _signals(self) -> Iterator[None]:
         """Signals that end us become outcomes, SIGWINCH a new size, for as long as we are raw."""
         with (
+            self._events.hearing_signals(),
             self._terminal.on_resize(lambda: self._events.put(None)),
             self._terminal.on_end(lambda number: self._events.put(Killed(number))),
         ):
@@ -222,7 +225,7 @@ class Attach:
 
     def _happened(self, event: Event) -> None:
         """Something to tell, unless main is far behind with telling."""
-        if self._events.qsize() < ATTACH_EVENTS_MAX:
+        if len(self._events) < ATTACH_EVENTS_MAX:
             self._events.put(event)
 
     def _place(self, spoilt: bool) -> Place:

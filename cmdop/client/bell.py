@@ -17,6 +17,11 @@ class Bell:
     def fileno(self) -> int:
         return self._ear.fileno()
 
+    @property
+    def ringing_fd(self) -> int:
+        """The descriptor of a socket; one byte written there is a ring."""
+        return self._bell.fileno()
+
     def ring(self) -> None:
         """From any thread. One that rings already is enough."""
         with contextlib.suppress(OSError):
