@@ -141,6 +141,18 @@ def test_a_stop_leaves_no_process(ann: User, own_stack: Stack, orphaned: bool) -
     assert agent(own_stack, "stop").returncode == 4
 
 
+def test_who_is_attached_hears_that_a_stop_ended_the_session(ann: User, own_stack: Stack) -> None:
+    """Also behind a flood, and though the program does not want to go."""
+    job, _ = attached(ann)
+    ann.terminal.type(b"trap '' HUP; yes\r")
+    ann.terminal.expect_exact(b"y\r\ny\r\n")
+    with ThreadPoolExecutor(1) as stopping:
+        stopped = stopping.submit(agent, own_stack, "stop")
+        ann.terminal.collect("[connect] session ended (exit 137)\r\n".encode(), START_SECONDS)
+        assert job.wait() == 128 + signal.SIGKILL
+        assert stopped.result().returncode == 0
+
+
 def test_a_shell_that_ends_without_an_agent_takes_the_host_along(ann: User, own_stack: Stack) -> None:
     _, pid = attached(ann)
     host = own_stack.status("alpha")["host_pid"]

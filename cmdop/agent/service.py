@@ -97,10 +97,22 @@ class AgentService:
                 self._machine.close()
 
     def stop(self, reason: str) -> None:
-        """End the agent: say goodbye to the relay, then end the sessions. Twice is quiet."""
+        """End the agent: end the sessions, then say goodbye to the relay. Never waits; twice is quiet.
+
+        The thread `end` does it, while the relay is still there to tell those who are attached.
+        """
         log.info("stopping: %s", reason)
-        self._goodbye = True
-        self._end(reason)
+        again, self._goodbye = self._goodbye, True
+        if self._uplink is None:
+            self._end(reason)
+        elif not again:
+            threading.Thread(target=self._end_sessions, args=(reason,), name="end", daemon=True).start()
+
+    def _end_sessions(self, reason: str) -> None:
+        try:
+            self._machine.close()
+        finally:
+            self._end(reason)
 
     def leave(self, reason: str) -> None:
         """Be gone for the relay as if killed, so that it waits for another agent; the sessions stay."""

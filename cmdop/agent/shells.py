@@ -15,7 +15,7 @@ from cmdop.agent.keeping import keep_shell, shell_from
 from cmdop.agent.shell import Shell, new_session_id
 from cmdop.agent.viewer import Viewer
 from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused, ShellLost
-from cmdop.limits import GRACE_SECONDS, GRAVES_MAX, HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
+from cmdop.limits import CLOSE_TIMEOUT_SECONDS, GRACE_SECONDS, GRAVES_MAX, HANGUP_TO_KILL_SECONDS, SESSIONS_MAX
 from cmdop.ptyhost.interface import Pty
 from cmdop.screen.factory import open_screen
 from cmdop.screen.interface import ScreenModel
@@ -259,7 +259,10 @@ class Shells:
     # -- their end ---------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End every session, politely and then firmly, and the thread. Twice is quiet."""
+        """End every session, politely and then firmly, and the thread. Twice is quiet.
+
+        Those who are attached get the rest and hear of the end, unless it takes them too long.
+        """
         with self._change:
             self._closed = True
             shells = list(self._shells.values())
@@ -273,7 +276,14 @@ class Shells:
                 shell.kill()
         for shell in shells:
             shell.join(HANGUP_TO_KILL_SECONDS)
+        with self._change:
+            self._change.wait_for(lambda: not self._is_watched, CLOSE_TIMEOUT_SECONDS)
         self._forget(list(self._over))
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether somebody still takes what a session left. The lock is held."""
+        return any(over.shell is not None and over.shell.clients for over in self._over.values())
 
     def _ended(self, shell: Shell) -> None:
         """A session is over. On its own thread."""
