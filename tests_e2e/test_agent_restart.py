@@ -153,6 +153,14 @@ def test_who_is_attached_hears_that_a_stop_ended_the_session(ann: User, own_stac
         assert stopped.result().returncode == 0
 
 
+def test_who_is_attached_hears_that_a_crash_of_the_host_lost_the_session(ann: User, own_stack: Stack) -> None:
+    job, _ = attached(ann)
+    status = own_stack.status("alpha")
+    os.kill(status["host_pid"], signal.SIGKILL)
+    assert job.wait(GIVE_UP_SECONDS) == 6
+    assert f"cmdop: session {status['sessions'][0]['session_id'][:8]} is gone" in ann.terminal.rest().decode()
+
+
 def test_a_shell_that_ends_without_an_agent_takes_the_host_along(ann: User, own_stack: Stack) -> None:
     _, pid = attached(ann)
     host = own_stack.status("alpha")["host_pid"]

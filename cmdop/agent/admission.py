@@ -53,13 +53,15 @@ class Admission:
     def success(self, wanted: Register, guest: Guest, password_id: str = "") -> AuthSuccess:
         """The client proved that it holds this workspace's keys, and knows the password of that id.
 
-        One that comes back has to show the token that it was given: raises SessionRefused.
+        One that comes back has to show the token that it was given: raises SessionRefused, or
+        SessionGone if there is no such session. After a crash there is neither.
         A token that stood for the password is good for as long as before, and no longer.
         """
         shown, now = wanted.session_token, time.time()
         with self._lock:
             its_own = self._tokens.given_to(shown, wanted.client_id, guest.operator)
             if wanted.resume and not its_own:
+                self.shells.resumed(wanted.session)
                 raise SessionRefused(host="the machine", reason="it does not know this client any more")
             until = self._tokens.valid_until(shown, guest.operator, password_id, now)
             if its_own and until is not None:

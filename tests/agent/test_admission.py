@@ -45,9 +45,17 @@ def test_who_comes_back_without_its_own_token_is_turned_away(
     machine: Machine, client_id: str, operator: str, token: str | None
 ) -> None:
     given = machine.admission.success(register(client_id="a" * 16), ANNA).session_token
-    again = register(client_id=client_id, resume=True, session_token=given if token is None else token)
+    shell, _, _ = machine.admission.enter(register(client_id="a" * 16), ANNA, Watcher())
+    shown, session = given if token is None else token, shell.opened.session_id
+    again = register(client_id=client_id, resume=True, session=session, session_token=shown)
     with pytest.raises(SessionRefused):
         machine.admission.success(again, Guest(operator, observer=False))
+
+
+def test_who_comes_back_to_a_machine_that_crashed_hears_that_the_session_is_gone(machine: Machine) -> None:
+    again = register(client_id="a" * 16, resume=True, session="abcd1234abcd1234", session_token="f" * 64)
+    with pytest.raises(SessionGone, match="abcd1234"):
+        machine.admission.success(again, ANNA)
 
 
 def test_an_observer_takes_nothing_over(machine: Machine) -> None:

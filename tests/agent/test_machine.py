@@ -12,7 +12,7 @@ from cmdop.agent import machine as machine_module
 from cmdop.agent.admission import Guest
 from cmdop.agent.machine import Machine
 from cmdop.agent.options import AgentOptions
-from cmdop.errors import SessionRefused, ShellUnusable
+from cmdop.errors import SessionGone, ShellUnusable
 from cmdop.wire.session_messages import Register
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="it wants a PTY")
@@ -72,7 +72,7 @@ def test_whoever_was_let_in_may_come_back_to_the_program_that_it_becomes(machine
     back = wanted(resume=True, session_token=token)
     another = Machine()
     try:
-        with pytest.raises(SessionRefused):
+        with pytest.raises(SessionGone):
             another.admission.success(back, ANN)
         another.take_over(state, blobs)
         assert another.admission.success(back, ANN).session_token == token
