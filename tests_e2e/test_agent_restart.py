@@ -148,7 +148,7 @@ def test_who_is_attached_hears_that_a_stop_ended_the_session(ann: User, own_stac
     ann.terminal.expect_exact(b"y\r\ny\r\n")
     with ThreadPoolExecutor(1) as stopping:
         stopped = stopping.submit(agent, own_stack, "stop")
-        ann.terminal.collect("[connect] session ended (exit 137)\r\n".encode(), START_SECONDS)
+        ann.terminal.collect(b"[connect] session ended (exit 137)\r\n", START_SECONDS)
         assert job.wait() == 128 + signal.SIGKILL
         assert stopped.result().returncode == 0
 

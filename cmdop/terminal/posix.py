@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import select
 import signal
 import socket
 import stat
+import struct
 import sys
 import termios
 from collections.abc import Callable, Iterator
@@ -105,6 +107,8 @@ class PosixTerminal(Terminal):
         self._stdin_fd, self._stdout_fd = stdin_fd, stdout_fd
         self.output: Output = PosixOutput(stdout_fd)
         self._is_raw = False
+        self._ahead_bytes, self._ahead_end = 0, b"\0"
+        """How much was typed before raw mode and is still to be read, and the key that ends a line's input there."""
         self._woken = False
         # Socket objects and not descriptors: waking one that is closed is an error, and
         # never a byte into what was opened under its number since.
@@ -138,6 +142,7 @@ class PosixTerminal(Terminal):
         self._is_raw = True
         try:
             _set_attributes(self._stdin_fd, _made_raw(saved))
+            self._ahead_bytes, self._ahead_end = _waiting_bytes(self._stdin_fd), _end_key(saved)
             yield
         finally:
             self._is_raw = False
@@ -154,12 +159,18 @@ class PosixTerminal(Terminal):
                 ready, _, _ = select.select(watched, [], [], deadline.remaining_seconds)
                 if self._woken or self._stdin_fd not in ready:
                     return None
-                return self._read_all(os.read(self._stdin_fd, TERMINAL_READ_BYTES))
+                return self._as_typed(self._read_all(os.read(self._stdin_fd, TERMINAL_READ_BYTES)))
             except (OSError, ValueError) as error:
                 # EAGAIN: another process with this terminal was faster, or made it non-blocking.
                 if not isinstance(error, OSError) or error.errno not in _FULL:
                     return None if self._woken else b""
         return None
+
+    def _as_typed(self, data: bytes) -> bytes:
+        """With the key that ends a line's input (VEOF) where it was typed before raw mode: Linux keeps it as NUL."""
+        ahead = min(self._ahead_bytes, len(data))
+        self._ahead_bytes -= ahead
+        return data[:ahead].replace(b"\0", self._ahead_end) + data[ahead:] if ahead else data
 
     def _read_all(self, data: bytes) -> bytes:
         """What was read and what is there behind it: a paste comes in pieces of 4 KiB (n_tty)."""
@@ -255,6 +266,19 @@ def _made_raw(attributes: list[Any]) -> list[Any]:
     control = list(control)
     control[termios.VMIN], control[termios.VTIME] = 1, 0
     return [iflag, oflag, cflag, lflag, ispeed, ospeed, control]
+
+
+def _waiting_bytes(fd: int) -> int:
+    """How much can be read at once; 0 where that cannot be told."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
+    except OSError:
+        return 0
+
+
+def _end_key(attributes: list[Any]) -> bytes:
+    """The key that ended a line's input with these settings; NUL where there was none."""
+    return bytes(attributes[6][termios.VEOF]) if attributes[3] & termios.ICANON else b"\0"
 
 
 def _set_attributes(fd: int, attributes: list[Any]) -> None:

@@ -150,6 +150,31 @@ def test_what_was_typed_before_raw_mode_is_not_lost(pty: Pty, terminal: Terminal
         assert terminal.read(TIMEOUT_SECONDS) == b"early"
 
 
+@pytest.mark.parametrize("key", [b"\x04", b"\x1a"], ids=["usual", "of the user's own"])
+def test_the_key_that_ends_input_is_itself_though_it_was_typed_before_raw_mode(
+    pty: Pty, terminal: Terminal, key: bytes
+) -> None:
+    """Ctrl-D while it still dials: it is to leave, and not to be a NUL for the machine."""
+    settings = attributes(pty)
+    settings[6][termios.VEOF] = key
+    termios.tcsetattr(pty.shell, termios.TCSANOW, settings)
+    os.write(pty.emulator, b"ahead" + key + b"more")
+    with terminal.raw():
+        assert read(terminal, 10) == b"ahead" + key + b"more"
+        os.write(pty.emulator, b"\0")
+        assert read(terminal, 1) == b"\0"
+
+
+def read(terminal: Terminal, size: int) -> bytes:
+    """So many keys, in however many reads."""
+    keys = b""
+    while len(keys) < size:
+        piece = terminal.read(TIMEOUT_SECONDS)
+        assert piece
+        keys += piece
+    return keys
+
+
 def test_a_pipe_has_no_raw_mode(pty: Pty) -> None:
     reader, writer = os.pipe()
     with PosixTerminal(reader, pty.shell) as terminal:
