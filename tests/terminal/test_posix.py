@@ -150,7 +150,7 @@ def test_what_was_typed_before_raw_mode_is_not_lost(pty: Pty, terminal: Terminal
         assert terminal.read(TIMEOUT_SECONDS) == b"early"
 
 
-@pytest.mark.parametrize("key", [b"\x04", b"\x1a"], ids=["usual", "of the user's own"])
+@pytest.mark.parametrize("key", [b"\x04", b"\x05"], ids=["usual", "of the user's own"])
 def test_the_key_that_ends_input_is_itself_though_it_was_typed_before_raw_mode(
     pty: Pty, terminal: Terminal, key: bytes
 ) -> None:
@@ -428,13 +428,15 @@ def test_leaving_a_vanished_or_stuck_terminal_is_quiet(pty: Pty, terminal: Termi
 # -- a process of its own --------------------------------------------------------------------------------------
 
 CHILD = """
+from cmdop.client.mailbox import Mailbox
 from cmdop.terminal.factory import open_terminal
-with open_terminal() as terminal:
-    with terminal.raw(), terminal.on_resize(terminal.wake), terminal.on_end(lambda n: terminal.wake()):
+heard = Mailbox()
+with open_terminal() as terminal, heard.hearing_signals():
+    with terminal.raw(), terminal.on_resize(lambda: heard.put(None)), terminal.on_end(heard.put):
         assert terminal.is_tty
         while not terminal.output.try_write(b"ready"):
             pass
-        terminal.read(None)
+        heard.get()
         print(*terminal.size(), flush=True)
 """
 
