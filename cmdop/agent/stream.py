@@ -200,6 +200,8 @@ class AgentStream:
         if isinstance(message, Resize):
             shell.resize(viewer, Winsize(message.rows, message.cols))
         elif isinstance(message, Detach):
+            # Under the seal: a Closed alone may be the relay's, and a pipe has to be sure of its end.
+            self.send_record(RecordKind.ACK, viewer.typist.typed.received, b"")
             self.finish(left=True)
         else:
             raise RemoteProtocolError(reason=f"{type(message).__name__} from a client")

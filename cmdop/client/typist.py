@@ -141,9 +141,10 @@ class Typist:
             return self._typed.acked
 
     def left_behind_all(self, stream: MachineStream) -> bool:
-        """Whether the machine let the client go behind the last byte of a pipe, over this connection."""
+        """Whether the machine let the client go behind the last byte of a pipe, over this connection,
+        and said itself that it has that byte."""
         with self._typing:
-            return self._said_goodbye and stream.finished
+            return self._said_goodbye and stream.finished and self._typed.acked == self._typed.end
 
     def lost(self) -> None:
         """There is no connection; from now on what is typed is kept."""

@@ -78,6 +78,14 @@ def test_a_client_comes_in_types_sees_resizes_and_leaves(machine: Machine) -> No
     assert not pty.closed
 
 
+def test_who_leaves_hears_under_the_seal_up_to_where_its_input_came(machine: Machine) -> None:
+    client = machine.enter()
+    client.send(RecordKind.INPUT, 0, b"make\n")
+    client.say(Detach())
+    assert client.until_closed() == ("", "")
+    assert client.acks == [5]
+
+
 def test_the_end_of_the_session_is_told_and_the_client_that_heard_it_leaves(machine: Machine) -> None:
     client = machine.enter()
     machine.ptys[0].print(b"bye")

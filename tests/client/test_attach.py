@@ -161,6 +161,7 @@ def test_the_end_of_a_pipe_leaves_a_session_of_somebody_else_once_the_machine_ha
         attached.far.send(RecordKind.ACK, acked)
     assert attached.far.until_typed(len(typed) + 1) == typed + b"\x1b"
     assert attached.far.until_said(Detach) == [Detach()]
+    attached.far.send(RecordKind.ACK, len(typed) + 1)
     attached.far.close_stream()
     assert attached.outcome() == Detached()
     assert attached.far.messages == [Detach()]

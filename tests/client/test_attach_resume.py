@@ -251,6 +251,9 @@ def test_a_pipe_that_ended_says_goodbye_until_it_is_heard_behind_the_last_byte()
     assert attached.far.until_typed(3) == b"ke\n"
     attached.far.until_said(Detach)
     attached.far.close_stream("connection-closed", "the machine is away")  # as the relay says it
+    attached.come_back(FarEnd(typed_from=4), ready(0, 4))
+    assert attached.far.until_said(Detach) == [Detach()]
+    attached.far.close_stream()  # a relay may say that, too; only the machine can say that it has all
     attached.come_back(FarEnd(typed_from=5), ready(0, 5))
     assert attached.far.until_said(Detach) == [Detach()]
     attached.far.close_stream()
