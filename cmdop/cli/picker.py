@@ -6,10 +6,11 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from cmdop.auth.credentials import Credential, find_credential
+from cmdop.auth.kept_passwords import KeptPasswords
 from cmdop.cli.attach import attach_outcome
 from cmdop.cli.debug import note
 from cmdop.cli.options import home
@@ -146,6 +147,7 @@ class Picker:
             "online": f"yes, heard {age_text(machine.heartbeat_age_seconds)} ago",
             "workspace": self._workspace,
             "attached": attached_text(machine) or "nobody",
+            "password": _password_text(machine),
         }
         for what, text in about.items():
             say(f"  {what:<9}  {printable(text)}")
@@ -201,6 +203,14 @@ class Picker:
         self._choosing.trouble = news.error.sentence if news.error is not None else ""
         if news.error is None:
             self._choosing.replace(news.machines)
+
+
+def _password_text(machine: MachineRecord) -> str:
+    """Which machines have one no relay is told; only what is remembered is known before."""
+    with suppress(CmdopError):
+        if any(kept.machine_id == machine.machine_id for kept in KeptPasswords(home()).all()):
+            return "remembered here"
+    return "you are asked for it, if the machine has one"
 
 
 def _marks() -> Marks:

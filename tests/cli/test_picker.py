@@ -16,6 +16,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from cmdop.auth.credentials import Given, find_credential
+from cmdop.auth.kept_passwords import KeptPasswords
 from cmdop.auth.keys import Role
 from cmdop.cli import prompt
 from cmdop.cli.connect import ConnectOptions, attach_with
@@ -98,9 +99,21 @@ def test_after_a_detach_there_is_another_choice(
     assert f"  id         {machine_id(agent)}\n" in said
     assert f"  workspace  {agent.service.status()['workspace']}\n" in said
     assert "  attached   nobody\n" in said
+    assert "  password   you are asked for it, if the machine has one\n" in said
     assert "[connect] resolving prod ... ok" in said
     assert "[connect] detached — the session is kept for 30 s: cmdop connect prod" in said
     assert machine_id(agent) in home.file(FILE).read_text()
+
+
+def test_that_a_password_is_remembered_is_said_before_it_is_used(
+    agent: RunningAgent, typed: Typed, capsys: Said, home: Home
+) -> None:
+    KeptPasswords(home).keep(machine_id(agent), "prod", "correct horse")
+    typed(ENTER + "n" + CTRL_D)
+    assert run(["connect"]) == 0
+    said = capsys.readouterr().err
+    assert "  password   remembered here\n" in said
+    assert "correct horse" not in said
 
 
 def test_after_the_end_of_the_shell_there_is_another_choice(
