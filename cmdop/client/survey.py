@@ -23,6 +23,7 @@ from cmdop.errors import (
     SessionGone,
     TimedOut,
     TokenMissing,
+    UsageError,
 )
 from cmdop.limits import ASKED_MACHINES_MAX, PING_MAX_BYTES
 from cmdop.wire.call_messages import SessionRecord
@@ -90,8 +91,10 @@ class Surveyor:
 
         A whole id that the relay knows needs no question. Else those are asked that have
         sessions as the relay knows, and if it is none of theirs, the others: what the
-        relay knows may be late. Raises what `one_session` raises.
+        relay knows may be late. Raises what `one_session` raises, and UsageError for an empty one.
         """
+        if not wanted:
+            raise UsageError(reason="the ID of a session is empty")
         wanted = wanted.lower()
         online = [machine for machine in machines if machine.online]
         for machine in online:

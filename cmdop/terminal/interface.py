@@ -20,7 +20,7 @@ class Output(ABC):
 
         It does not block where `poll_fd` can be waited for; elsewhere it blocks for no
         more than one piece of `STDOUT_PIECE_BYTES`. Raises TerminalGone for a terminal
-        that went away or an output that was closed.
+        that went away or an output that was closed, OutputLost for a pipe or file that takes no more.
         """
 
     @property

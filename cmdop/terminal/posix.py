@@ -24,7 +24,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from cmdop.deadline import Deadline
-from cmdop.errors import TerminalGone
+from cmdop.errors import OutputLost, TerminalGone
 from cmdop.limits import ANSWER_DRAIN_SECONDS, STDOUT_PIECE_BYTES, TERMINAL_READ_BYTES
 from cmdop.terminal.interface import Output, Terminal
 from cmdop.terminal.signals import handled
@@ -87,7 +87,8 @@ class PosixOutput(Output):
         except OSError as error:
             if error.errno in _FULL:
                 return 0
-            raise TerminalGone(reason=error.strerror) from error
+            lost = OutputLost if self._own_fd is None else TerminalGone
+            raise lost(reason=error.strerror) from error
 
     @property
     def poll_fd(self) -> int | None:

@@ -25,6 +25,7 @@ from cmdop.errors import (
     SessionGone,
     TimedOut,
     TokenMissing,
+    UsageError,
 )
 from cmdop.wire.call_messages import Authenticate, Done, ListSessions, SessionRecord, Sessions
 from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
@@ -220,7 +221,13 @@ def test_what_begins_several_ids_is_ambiguous_and_says_which(far: Far) -> None:
     assert raised.value.details["sessions"] == [{"session_id": one, "machine_id": BUSY.machine_id} for one in (A, B)]
 
 
-@pytest.mark.parametrize("wanted", ["ffff", "", "nonsense", "a" * 17])
+def test_an_empty_id_is_wrong_usage_and_nobody_is_asked(far: Far) -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        far.surveyor.locate("", [IDLE, BUSY])
+    assert far.opened == []
+
+
+@pytest.mark.parametrize("wanted", ["ffff", "nonsense", "a" * 17])
 def test_what_begins_no_id_is_gone(far: Far, wanted: str) -> None:
     with pytest.raises(SessionGone) as raised:
         far.surveyor.locate(wanted, [IDLE, BUSY, GONE])

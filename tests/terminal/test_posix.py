@@ -21,7 +21,7 @@ if sys.platform == "win32":
 
 import termios
 
-from cmdop.errors import TerminalGone
+from cmdop.errors import OutputLost, TerminalGone
 from cmdop.limits import ANSWER_DRAIN_SECONDS, STDOUT_PIECE_BYTES
 from cmdop.terminal.factory import open_terminal
 from cmdop.terminal.interface import Terminal
@@ -334,12 +334,12 @@ def test_output_to_a_vanished_terminal_says_that_it_is_gone(pty: Pty, terminal: 
         terminal.output.try_write(b"text")
 
 
-def test_output_to_a_closed_pipe_says_that_it_is_gone() -> None:
+def test_output_to_a_closed_pipe_says_that_it_cannot_be_written() -> None:
     reader, writer = os.pipe()
     output = PosixOutput(writer)
     assert output.try_write(b"text") == 4
     os.close(reader)
-    with pytest.raises(TerminalGone):
+    with pytest.raises(OutputLost):
         output.try_write(b"text")
     output.close()
     os.close(writer)
