@@ -92,7 +92,7 @@ def test_every_verbs_document_is_as_its_schema_says(own_stack: Stack) -> None:
     assert run("connect", "--list")[0]["session"]["session_id"] == session
     assert own_stack.status("alpha")["sessions"]
     run("session", "signal", session, "INT")
-    run("session", "attach", session, typed="exit\n")
+    run("session", "attach", session, typed="exit 0\n")
     session = run("session", "create", "alpha")["session_id"]
     run("session", "close", session)
 

@@ -204,7 +204,7 @@ class Attach:
         joined = self._shower.joined
         if joined is None:
             return
-        if isinstance(outcome, Detached) and not joined.stream.finished:
+        if isinstance(outcome, Detached) and not self._typist.said_goodbye:
             with contextlib.suppress(ConnectionClosed):
                 joined.stream.send_control(Detach())
         joined.stream.connection.close("detached")

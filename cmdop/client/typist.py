@@ -140,6 +140,12 @@ class Typist:
         with self._typing:
             return self._typed.acked
 
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether the machine was told over this connection that the client leaves."""
+        with self._typing:
+            return self._said_goodbye
+
     def left_behind_all(self, stream: MachineStream) -> bool:
         """Whether the machine let the client go behind the last byte of a pipe, over this connection,
         and said itself that it has that byte."""
