@@ -29,7 +29,7 @@ def agent() -> None:
     """Make this machine reachable.
 
     \b
-      cmdop agent start --name office --server wss://relay.example.org --api-key ck_...
+      cmdop agent start --name office --server relay.example.org -k ck_...
       cmdop agent status
     """
 
@@ -52,12 +52,12 @@ agent.add_command(uninstall)
 @click.option("--insecure", is_flag=True, help="Allow plain text (ws://) over a network.")
 @ca_file_option
 def start(foreground: bool, detached: bool, renew: bool, as_before: bool, ca_file: Path | None, **flags: Any) -> int:
-    """Start the agent; with --api-key the first time, to enrol this machine.
+    """Start the agent.
 
-    Sessions that an agent left when it died are taken up again.
+    The first time with --api-key, to enrol this machine. Sessions that an agent left when it died are taken up again.
 
     \b
-      cmdop agent start --name office --server wss://relay.example.org --api-key ck_...
+      cmdop agent start --name office --server relay.example.org -k ck_...
       cmdop agent start
     """
     from cmdop.agent.options import AgentOptions

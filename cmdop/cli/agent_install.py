@@ -24,8 +24,9 @@ _system_option = click.option("--system", is_flag=True, help="Of the machine rat
 def install(system: bool, dry_run: bool, as_json: bool) -> None:
     """Have the agent started with your login, or with the machine.
 
-    \b
     The machine has to be enrolled; the agent gets the flags of its last start. Sessions go on:
+
+    \b
       cmdop agent start --server URL --api-key KEY
       cmdop agent install
     """
@@ -49,8 +50,9 @@ def install(system: bool, dry_run: bool, as_json: bool) -> None:
 def uninstall(system: bool, as_json: bool) -> None:
     """End the agent's service and its sessions, and take it away.
 
-    \b
     The machine stays enrolled:
+
+    \b
       cmdop agent uninstall
     """
     from cmdop.agent.install.installing import uninstall as uninstall_it

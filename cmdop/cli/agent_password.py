@@ -14,7 +14,9 @@ from cmdop.errors import InputMissing, UsageError
 
 @click.group()
 def password() -> None:
-    """Ask clients for a password of this machine's own, beside their key.
+    """Ask clients for a password of this machine's own.
+
+    Beside their key, and checked on this machine.
 
     \b
       cmdop agent password set
@@ -26,9 +28,10 @@ def password() -> None:
 def set_machine_password(as_json: bool) -> None:
     """Set the password, or another one.
 
-    \b
     It is asked for twice and not shown. Where nobody can be asked it is one line of
     standard input. Clients that are attached stay; whoever comes next needs it:
+
+    \b
       cmdop agent password set
       cmdop agent password set < FILE
     """

@@ -70,8 +70,9 @@ SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _F
 def completion(shell: str) -> None:
     """Print a script that lets SHELL complete verbs, options, machines and workspaces.
 
-    \b
     In ~/.bashrc; in ~/.zshrc, behind compinit; and once for fish:
+
+    \b
       eval "$(cmdop completion bash)"
       eval "$(cmdop completion zsh)"
       cmdop completion fish > ~/.config/fish/completions/cmdop.fish

@@ -170,9 +170,10 @@ def connect(
 ) -> int | None:
     """Open a shell on HOST: a hostname, a friendly name, or the beginning of an id.
 
-    \b
     Ctrl-D leaves and keeps the session; everything else goes to the machine.
     Without HOST the machines are shown to choose from.
+
+    \b
       cmdop connect
       cmdop connect prod-api-1
       cmdop connect --list

@@ -64,7 +64,7 @@ def set_key(given: Given, text: str, server: str | None, workspace: str | None, 
 @json_option
 @click.pass_obj
 def get_key(given: Given, workspace: str | None, as_json: bool) -> None:
-    """Print the key that is used here, whole, for another machine or program.
+    """Print the key that is used here, whole.
 
     \b
       cmdop connect key get > key

@@ -37,8 +37,9 @@ class _Admin(NamedTuple):
 def create_key(flags: Flags, label: str, role: str) -> None:
     """Make a key of the workspace and print it, once. Needs an admin's key.
 
-    \b
     The key is made here; the relay only gets a hash of the half that it checks.
+
+    \b
       cmdop connect key create --label anna --role operator > anna.key
     """
     from cmdop.client import key_admin

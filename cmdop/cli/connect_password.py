@@ -34,9 +34,10 @@ def password() -> None:
 def keep_password(flags: Flags, host: str) -> None:
     """Remember the password of HOST, in the keyring or a private file.
 
-    \b
     It is asked for and not shown; where nobody can be asked, it is one line of
     standard input. HOST is not asked whether it is right.
+
+    \b
       cmdop connect password set prod-api-1
     """
     from cmdop.auth.kept_passwords import KeptPasswords
@@ -53,7 +54,9 @@ def keep_password(flags: Flags, host: str) -> None:
 @click.argument("host")
 @json_option
 def forget_password(host: str, as_json: bool) -> None:
-    """Forget the password of HOST: a machine's name or id, or the beginning of one.
+    """Forget the password of HOST.
+
+    HOST is a machine's name or id, or the beginning of one.
 
     \b
       cmdop connect password clear prod-api-1
@@ -73,7 +76,7 @@ def forget_password(host: str, as_json: bool) -> None:
 @password.command("list")
 @json_option
 def list_passwords(as_json: bool) -> None:
-    """List the machines whose password is remembered; no password is shown.
+    """List the machines whose password is remembered.
 
     \b
       cmdop connect password list

@@ -62,7 +62,9 @@ def list_workspaces(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def use_workspace(name: str, as_json: bool) -> None:
-    """Make NAME the active workspace: the one that is meant where none is named.
+    """Make NAME the active workspace.
+
+    It is the one that is meant where none is named.
 
     \b
       cmdop connect workspace use home
@@ -83,9 +85,9 @@ def use_workspace(name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def add_workspace(given: Given, name: str, server: str | None, api_key: str | None, as_json: bool) -> None:
-    """Add the workspace NAME without asking its relay; `cmdop login` asks it.
+    """Add the workspace NAME without asking its relay.
 
-    Without a key it has none yet. The first workspace becomes the active one.
+    `cmdop login` asks it. Without a key it has none yet. The first workspace becomes the active one.
 
     \b
       cmdop connect workspace add home --server wss://relay.example.org

@@ -44,8 +44,9 @@ _SHOW = ("sh", "-c", "printf 'hello from %s, through a relay that cannot read th
 def demo(keep: Path | None) -> int:
     """Try it: relay and agent on this machine's loopback, then a shell through them.
 
-    \b
     Nothing is left behind. Without a terminal it runs one command and prints the result.
+
+    \b
       cmdop demo
       cmdop demo | cat
     """

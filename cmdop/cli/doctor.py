@@ -39,8 +39,9 @@ _INDENT: Final = " " * (len("warn  ") + _NAME_CHARS + 2)
 def doctor(flags: Flags) -> int:
     """Look whether cmdop can work here, and say what to do where it cannot.
 
-    \b
     Each check is ok, warn or fail; the status is 1 when one fails.
+
+    \b
       cmdop doctor
       cmdop doctor --server wss://relay.example.org --json
     """

@@ -41,9 +41,10 @@ class _Entered(NamedTuple):
 def login(workspace: str | None, server: str | None, no_interactive: bool, way: Way, as_json: bool) -> None:
     """Check an API key with its relay, keep it, and make its workspace the active one.
 
-    \b
     It asks for what is missing. Where it cannot ask, standard input has the key, or
     the relay's URL on one line and the key on the next:
+
+    \b
       cmdop login
       cmdop login --server wss://relay.example.org < key
     """

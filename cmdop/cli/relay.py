@@ -116,7 +116,8 @@ def create_key(workspace_name: str, label: str, role: str, api_key: str | None, 
     later cuts none of them (cmdop relay machine remove does).
 
     \b
-      CMDOP_API_KEY=ck_... cmdop relay key create --workspace home --label anna --role operator
+      export CMDOP_API_KEY=ck_...
+      cmdop relay key create --workspace home --label anna --role operator
     """
     if not api_key:
         raise AdminKeyMissing(workspace=workspace_name)

@@ -25,7 +25,7 @@ def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, in
     """Run a relay until SIGTERM or Ctrl-C.
 
     \b
-      cmdop relay serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
+      cmdop relay serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
     """
     from cmdop.cli.runtime import settle
     from cmdop.relay.control import RelayControl

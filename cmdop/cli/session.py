@@ -85,7 +85,9 @@ def create(flags: Flags, host: str | None, name: str, idle_seconds: float) -> No
 @click.argument("host", required=False)
 @takes_flags
 def list_sessions(flags: Flags, host: str | None) -> int:
-    """List the sessions of all machines that are online, or of HOST, and who is attached.
+    """List the sessions, and who is attached to them.
+
+    Those of HOST, or of all machines that are online.
 
     \b
       cmdop session list
@@ -190,9 +192,10 @@ def _standard_input() -> Iterator[bytes]:
 )
 @takes_flags
 def read(flags: Flags, wanted: str, since: int) -> None:
-    """Print what session ID put out, as far as the machine keeps it: at least the last 1 MiB.
+    """Print what session ID put out.
 
-    The bytes are as the program wrote them. With --json `next_offset` is where to go on.
+    As far as the machine keeps it, which is at least the last 1 MiB. The bytes are as
+    the program wrote them. With --json `next_offset` is where to go on.
 
     \b
       cmdop session read 8f23a4b0
@@ -218,7 +221,9 @@ def read(flags: Flags, wanted: str, since: int) -> None:
 @click.argument("cols", type=_CELLS)
 @takes_flags
 def resize(flags: Flags, wanted: str, rows: int, cols: int) -> None:
-    """Give the terminal of session ID another size, until an attached client claims its own.
+    """Give the terminal of session ID another size.
+
+    It has it until an attached client claims its own.
 
     \b
       cmdop session resize 8f23a4b0 50 132

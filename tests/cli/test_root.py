@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Callable
+from itertools import pairwise
 
 import click
 import pytest
@@ -14,6 +16,7 @@ from cmdop.cli.debug import FILE
 from cmdop.cli.root import VERBS, cmdop, run
 from cmdop.errors import AgentNotRunning, CmdopError, MachineOffline
 from cmdop.home import Home
+from tests.test_docs import TREE
 
 Said = pytest.CaptureFixture[str]
 
@@ -53,6 +56,22 @@ Verb = Callable[[Callable[[], object]], None]
 
 
 # -- the verbs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_a_help_fits_into_80_columns_and_its_summaries_are_whole_sentences(name: str) -> None:
+    command = TREE[name]
+    shown = command.get_help(click.Context(command, info_name=name)).splitlines()
+    assert [line for line in shown if len(line) > 80] == []
+    _, _, verbs = "\n".join(shown).partition("Commands:\n")
+    assert [line for line in verbs.splitlines() if not line.endswith(".") or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_an_example_stands_apart_from_the_words_above_it(name: str) -> None:
+    lines = inspect.cleandoc(TREE[name].help or "").splitlines()
+    glued = [line for before, line in pairwise(lines) if line.startswith("  cmdop ") and before[:1].strip(" \b")]
+    assert glued == []
 
 
 @pytest.mark.parametrize("name", VERBS)
