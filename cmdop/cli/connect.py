@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 import click
+from click.core import ParameterSource
 
 from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.machine_keys import machine_keys_option
@@ -23,6 +24,11 @@ SUBCOMMANDS = {
     "workspace": ("cmdop.cli.connect_workspace", "The workspaces that this client knows."),
     "machine": ("cmdop.cli.connect_machine", "The machines whose keys are known here."),
 }
+
+_OF_AN_ATTACH = ("new", "session", "read_only", "takeover", "replay", "detach_keys")
+"""Options that mean nothing to a list or to a verb."""
+_OF_CONNECT_ALONE = ("host", "list_machines", "online", *_OF_AN_ATTACH)
+"""Options that mean nothing to a verb. The others hold for it, too."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,8 @@ def connect(
     given = given_by(ctx, server, api_key, workspace)
     ctx.obj = given
     if ctx.invoked_subcommand is not None:
+        for option in _said(ctx, _OF_CONNECT_ALONE):
+            raise UsageError(reason=f"{option} does not go with cmdop connect {ctx.invoked_subcommand}")
         return None
     if host is not None and "host" in ctx.meta:
         raise UsageError(reason=f"one HOST, please, not 2: {host} {ctx.meta['host']}")
@@ -201,8 +209,8 @@ def connect(
         machine_keys=machine_keys,
         password=given_password(password, password_file),
     )
-    if list_machines and options.host is not None:
-        raise UsageError(reason="--list shows all machines; it takes no HOST")
+    if reason := _at_odds(ctx, options):
+        raise UsageError(reason=reason)
     if list_machines:
         from cmdop.cli.connect_list import list_all
 
@@ -210,6 +218,26 @@ def connect(
     if options.host is None:
         return _pick(options)
     return attach(options)
+
+
+def _said(ctx: click.Context, names: tuple[str, ...]) -> list[str]:
+    """Which of these options stood on the command line, as they are written."""
+    said = [name for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    return [param.opts[0] for name in said for param in ctx.command.params if param.name == name]
+
+
+def _at_odds(ctx: click.Context, options: ConnectOptions) -> str:
+    """What does not go together, in a sentence; empty where all does."""
+    if options.list_machines:
+        too_much = ["HOST"] * (options.host is not None) + _said(ctx, _OF_AN_ATTACH)
+        return f"--list shows all machines; it takes no {too_much[0]}" if too_much else ""
+    if options.online:
+        return "--online goes with --list alone"
+    if options.new and options.session:
+        return "--new opens a session, and --session joins one that is there; give one"
+    if options.read_only and (options.new or options.takeover):
+        return f"--read-only watches what is there; it does not go with {'--new' if options.new else '--takeover'}"
+    return ""
 
 
 def _pick(options: ConnectOptions) -> int:

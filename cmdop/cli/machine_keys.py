@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cmdop.auth.known_machines import FirstSight, KnownMachines, MachineKeys, Sighting
+from cmdop.cli.options import here_or_before
 from cmdop.cli.progress import say
 from cmdop.cli.sight import first_sight_text, unkept_text
 from cmdop.errors import KnownMachinesCorrupt
@@ -25,6 +26,7 @@ def machine_keys_option(command: F) -> F:
     option = click.option(
         "--machine-keys",
         type=click.Choice([policy.value for policy in MachineKeys]),
+        callback=here_or_before,
         default=MachineKeys.ACCEPT_NEW.value,
         show_default=True,
         help="Whether machines that are new here are let in; one whose key has changed never is.",

@@ -61,23 +61,30 @@ def given_by(ctx: click.Context, server: str | None, api_key: str | None, worksp
 
 
 def no_interactive_option(command: F) -> F:
-    option = click.option("--no-interactive", "-q", is_flag=True, help="Never ask: fail when something is missing.")
+    """--no-interactive, before the verb or behind it."""
+    option = click.option(
+        "--no-interactive",
+        "-q",
+        is_flag=True,
+        callback=here_or_before,
+        help="Never ask: fail when something is missing.",
+    )
     return option(command)
 
 
 def json_option(command: F) -> F:
     """--json, before the verb or behind it."""
-    return click.option("--json", "as_json", is_flag=True, callback=_here_or_before, help="Print one JSON document.")(
+    return click.option("--json", "as_json", is_flag=True, callback=here_or_before, help="Print one JSON document.")(
         command
     )
 
 
-def _here_or_before(ctx: click.Context, _: click.Parameter, here: bool) -> bool:
-    """Whether --json stands here, or before this verb."""
-    above = ctx.parent
-    while above is not None and not here:
-        here, above = bool(above.params.get("as_json")), above.parent
-    return here
+def here_or_before(ctx: click.Context, option: click.Parameter, here: Any) -> Any:
+    """What an option says here; or else what the same one said before this verb."""
+    name, at = option.name or "", ctx
+    while at.get_parameter_source(name) is not ParameterSource.COMMANDLINE and at.parent is not None:
+        at = at.parent
+    return here if at is ctx else at.params.get(name, here)
 
 
 def user_locale() -> str:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import click
 
+from cmdop.cli.options import here_or_before
 from cmdop.errors import CmdopError, UsageError
 from cmdop.limits import PASSWORD_MAX_BYTES
 
@@ -38,9 +39,12 @@ def password_options(command: F) -> F:
     text = click.option(
         "--password",
         metavar="TEXT",
+        callback=here_or_before,
         help=f"The machine's password, if it has one; else the one that is kept here, else {VARIABLE}.",
     )
-    file = click.option("--password-file", metavar="FILE", help="The same, from the first line of FILE.")
+    file = click.option(
+        "--password-file", metavar="FILE", callback=here_or_before, help="The same, from the first line of FILE."
+    )
     return text(file(command))
 
 

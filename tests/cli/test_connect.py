@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cmdop.auth.credentials import Given
@@ -68,18 +68,18 @@ def test_a_host_alone_is_enough(asked: Asked) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["prod", "-s", "ws://x", "--new", "--read-only"],
-        ["-s", "ws://x", "prod", "--new", "--read-only"],
-        ["--new", "--read-only", "--server=ws://x", "prod"],
-        ["-sws://x", "--new", "prod", "--read-only"],
-        ["--new", "--read-only", "-s", "ws://x", "--", "prod"],
-        ["--new", "--read-only", "-s", "ws://x", "--host", "prod"],
-        ["--host=prod", "--new", "--read-only", "-s", "ws://x"],
-        ["prod", "--new", "--read-only", "-s", "ws://x", "--"],
+        ["prod", "-s", "ws://x", "-q", "--read-only"],
+        ["-s", "ws://x", "prod", "-q", "--read-only"],
+        ["-q", "--read-only", "--server=ws://x", "prod"],
+        ["-sws://x", "-q", "prod", "--read-only"],
+        ["-q", "--read-only", "-s", "ws://x", "--", "prod"],
+        ["-q", "--read-only", "-s", "ws://x", "--host", "prod"],
+        ["--host=prod", "-q", "--read-only", "-s", "ws://x"],
+        ["prod", "-q", "--read-only", "-s", "ws://x", "--"],
     ],
 )
 def test_options_may_stand_before_and_after_the_host(asked: Asked, words: list[str]) -> None:
-    assert asked.by(*words) == ConnectOptions("prod", Given("ws://x"), new=True, read_only=True)
+    assert asked.by(*words) == ConnectOptions("prod", Given("ws://x"), no_interactive=True, read_only=True)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,7 @@ def test_whatever_stands_where_the_host_is_the_host(
     words: list[list[str]] = [data.draw(st.sampled_from(spellings)) for spellings, _ in options]
     words.insert(data.draw(st.integers(0, len(words))), [host])
     expected = {name: value if what == "VALUE" else what for _, fields in options for name, what in fields.items()}
+    assume(not (expected.get("new") and {"session", "read_only"} & set(expected)))  # these do not go together
     given_fields = {name: expected.pop(name, None) for name in ("server", "api_key", "workspace")}
     ca_file = expected.pop("ca_file", None)
     way = Way(expected.pop("insecure", False), None if ca_file is None else Path(ca_file))
@@ -177,6 +178,16 @@ def test_whatever_stands_where_the_host_is_the_host(
         (["--nonsense", "prod"], "No such option"),
         (["prod", "--replay", "some"], "Invalid value for '--replay'"),
         (["prod", "--list"], "--list shows all machines; it takes no HOST"),
+        (["--list", "--new"], "--list shows all machines; it takes no --new"),
+        (["--list", "--session", "8f23"], "--list shows all machines; it takes no --session"),
+        (["--online"], "--online goes with --list alone"),
+        (["prod", "--online"], "--online goes with --list alone"),
+        (["prod", "--new", "--session", "8f23"], "--new opens a session, and --session joins one that is there"),
+        (["prod", "--read-only", "--new"], "--read-only watches what is there; it does not go with --new"),
+        (["prod", "--read-only", "--takeover"], "--read-only watches what is there; it does not go with --takeover"),
+        (["--list", "exec", "prod", "--", "true"], "--list does not go with cmdop connect exec"),
+        (["--new", "key", "get"], "--new does not go with cmdop connect key"),
+        (["--host", "prod", "exec", "--", "true"], "--host does not go with cmdop connect exec"),
         (["key", "nonsense"], 'no such command "nonsense"'),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 import pytest
 
 from cmdop.auth.credentials import Given
-from cmdop.cli.options import api_key_option, given_by, json_option, user_locale, user_told
+from cmdop.cli.machine_keys import machine_keys_option
+from cmdop.cli.options import api_key_option, given_by, json_option, no_interactive_option, user_locale, user_told
+from cmdop.cli.passwords import password_options
 
 
 def given_of(*words: str) -> Given:
@@ -74,3 +78,44 @@ def test_json_may_stand_before_a_verb_or_behind_it(words: list[str]) -> None:
 
     above.main(words, standalone_mode=False)
     assert heard == ["--json" in words]
+
+
+@pytest.mark.parametrize(
+    ("words", "heard"),
+    [
+        (["--machine-keys", "strict", "verb"], ("strict", None, False)),
+        (["--machine-keys", "strict", "verb", "--machine-keys", "accept-new"], ("accept-new", None, False)),
+        (["--password", "one", "-q", "verb"], ("accept-new", "one", True)),
+        (["--password", "one", "verb", "--password", "two"], ("accept-new", "two", False)),
+        (["verb"], ("accept-new", None, False)),
+    ],
+)
+def test_what_keeps_machines_out_and_gets_into_them_may_stand_before_a_verb(
+    words: list[str], heard: tuple[str, str | None, bool]
+) -> None:
+    """It was accepted there, and then forgotten: --machine-keys strict let in whoever came."""
+    said: list[tuple[str, str | None, bool]] = []
+
+    def options(command: Callable[..., None]) -> Callable[..., None]:
+        return machine_keys_option(password_options(no_interactive_option(command)))
+
+    @click.group()
+    @options
+    def above(**_: object) -> None:
+        pass
+
+    @above.group()
+    def between() -> None:
+        pass
+
+    @click.command()
+    @options
+    def verb(machine_keys: str, password: str | None, password_file: str | None, no_interactive: bool) -> None:
+        said.append((machine_keys, password, no_interactive))
+
+    above.add_command(verb)
+    between.add_command(verb)
+    at = words.index("verb")
+    for path in ([], ["between"]):
+        above.main([*words[:at], *path, *words[at:]], standalone_mode=False)
+    assert said == [heard, heard]
