@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cmdop.errors import CmdopError
+from cmdop.terminal.cells import aligned
 
 
 def print_json(document: Any) -> None:
@@ -33,9 +34,8 @@ def print_table(
     `below` has the lines to print under each row.
     """
     shown = [[_encodable(printable(cell)) for cell in row] for row in [header, *rows]]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(header))]
-    for row, lines in zip(shown, [[], *(below or [[]] * len(rows))], strict=True):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for row, lines in zip(aligned(shown), [[], *(below or [[]] * len(rows))], strict=True):
+        click.echo(row)
         for line in lines:
             click.echo(_encodable(printable(line)))
 

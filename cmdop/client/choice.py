@@ -7,14 +7,13 @@ their place while the list is filtered or scrolled.
 
 from __future__ import annotations
 
-import functools
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cmdop.client.resolver import Resolved, age_text, display_name, fold, printable, resolve
 from cmdop.limits import NAME_MAX_CHARS
+from cmdop.terminal.cells import GAP, fitted, width_of
 from cmdop.winsize import Winsize
 from cmdop.wire.relay_messages import MachineRecord
 
@@ -23,10 +22,8 @@ _LEAST_CELLS: Final = (8, 8, 5, 8)
 """What a column of HEADING shrinks to, when it has more."""
 _FIRST_TO_GO: Final = (1, 3, 2)
 """Which columns are left out where even that is too wide."""
-_GAP: Final = "  "
 _LINES_AROUND: Final = 7
 """What is not for rows: question, heading, status, and what was said last above them."""
-_NO_WIDTH: Final = {"Mn", "Me", "Mc", "Cf"}
 
 
 @dataclass(frozen=True)
@@ -85,34 +82,6 @@ def attached_text(machine: MachineRecord) -> str:
     return printable(session.operator) + more
 
 
-@functools.lru_cache(maxsize=4096)
-def _cell_width(character: str) -> int:
-    """Cells that a character takes (UAX #11): none for what goes on top of another one."""
-    if unicodedata.category(character) in _NO_WIDTH:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def width_of(text: str) -> int:
-    """Cells that a text takes on a terminal."""
-    return len(text) if text.isascii() else sum(map(_cell_width, text))
-
-
-def fitted(text: str, cells: int, cut: str) -> str:
-    """A text of exactly so many cells: cut off, with `cut` at its end, or filled with blanks."""
-    missing = cells - width_of(text)
-    if missing >= 0:
-        return text + " " * missing
-    kept, left = [], cells - 1
-    for character in text:
-        left -= _cell_width(character)
-        if left < 0:
-            break
-        kept.append(character)
-    shown = "".join(kept) + cut if cells > 0 else ""
-    return shown + " " * (cells - width_of(shown))
-
-
 def column_widths(natural: Sequence[int], room: int) -> tuple[int, ...]:
     """Cells of each column of HEADING in `room` cells, gaps included; 0 for one that is left out or needs none.
 
@@ -121,13 +90,13 @@ def column_widths(natural: Sequence[int], room: int) -> tuple[int, ...]:
     least = [min(wide, few) for wide, few in zip(natural, _LEAST_CELLS, strict=True)]
     kept = {column for column, wide in enumerate(natural) if wide}
     for column in _FIRST_TO_GO:
-        if sum(least[c] for c in kept) + len(_GAP) * (len(kept) - 1) <= room:
+        if sum(least[c] for c in kept) + len(GAP) * (len(kept) - 1) <= room:
             break
         kept.discard(column)
     widths = [natural[c] if c in kept else 0 for c in range(len(natural))]
     if len(kept) == 1:
         return max(0, min(widths[0], room)), 0, 0, 0
-    while kept and sum(widths) + len(_GAP) * (len(kept) - 1) > room:
+    while kept and sum(widths) + len(GAP) * (len(kept) - 1) > room:
         widest = max(kept, key=lambda c: widths[c] - least[c])
         widths[widest] -= 1
     return tuple(widths)
@@ -217,7 +186,7 @@ class Choosing:
 
     def _widths(self, room: int) -> tuple[int, ...]:
         """Where it is narrow, a column that nobody has anything in gives way to the others."""
-        if sum(self._natural) + len(_GAP) * (len(HEADING) - 1) <= room or any(map(attached_text, self._machines)):
+        if sum(self._natural) + len(GAP) * (len(HEADING) - 1) <= room or any(map(attached_text, self._machines)):
             return column_widths(self._natural, room)
         return column_widths([*self._natural[:-1], 0], room)
 
@@ -240,7 +209,7 @@ class Choosing:
 
     def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
         columns = zip(cells, widths, strict=True)
-        return _GAP.join(fitted(cell, wide, self._marks.cut) for cell, wide in columns if wide).rstrip()
+        return GAP.join(fitted(cell, wide, self._marks.cut) for cell, wide in columns if wide).rstrip()
 
     def _status(self, cols: int) -> str:
         counted = f"{len(self._shown)} of {len(self._machines)}"

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from cmdop.errors import AmbiguousMachine, HostMissing, MachineOffline, NoSuchMachine
 from cmdop.limits import UUID_PREFIX_MIN_CHARS
+from cmdop.terminal.cells import aligned
 from cmdop.wire.relay_messages import MachineRecord
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -145,10 +146,7 @@ def format_candidates(machines: Sequence[MachineRecord]) -> str:
         )
         for machine in shown
     ]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
-    lines = [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    lines = [f"  {line}" for line in aligned(rows)]
     if len(machines) > len(shown):
         lines.append(f"  and {len(machines) - len(shown)} more: cmdop connect --list")
     return "\n".join(lines)

@@ -50,6 +50,11 @@ def test_a_table_is_aligned_and_ends_where_its_text_does(capsys: Said) -> None:
     assert capsys.readouterr().out == "NAME  ID\nprod  8f23a4b0\na\n"
 
 
+def test_columns_stay_where_they_are_beside_names_in_wide_characters(capsys: Said) -> None:
+    print_table(("NAME", "ID"), [("日本", "8f23"), ("e\u0301te", "a0b4")])
+    assert capsys.readouterr().out == "NAME  ID\n日本  8f23\ne\u0301te   a0b4\n"
+
+
 def test_a_table_without_rows_is_its_header(capsys: Said) -> None:
     print_table(("NAME", "ID"), [])
     assert capsys.readouterr().out == "NAME  ID\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.client.choice import (
@@ -15,11 +15,10 @@ from cmdop.client.choice import (
     Marks,
     attached_text,
     column_widths,
-    fitted,
     host_of,
     ordered,
-    width_of,
 )
+from cmdop.terminal.cells import width_of
 from cmdop.winsize import Winsize
 from cmdop.wire.relay_messages import MachineRecord, SessionSummary
 from tests.client.test_resolver import API1, API2, BEEF, MAC, machine
@@ -261,18 +260,6 @@ def test_nothing_is_ever_as_wide_as_the_terminal_and_columns_stand_under_each_ot
         for column in filter(lambda at: at > 4, columns):
             cells = "".join(c + "\0" * (width_of(c) - 1) for c in "    " + row.text if width_of(c))
             assert cells[column - 2 : column].strip() == ""  # the gap before it
-
-
-@given(TEXTS, st.integers(0, 30))
-@example("日本", 3)
-@example("日本", 1)
-def test_a_fitted_text_has_exactly_so_many_cells(text: str, cells: int) -> None:
-    shown = fitted(text, cells, "…")
-    assert width_of(shown) == cells
-    if width_of(text) <= cells:
-        assert shown.startswith(text)
-    elif cells:
-        assert "…" in shown
 
 
 @given(st.tuples(*[st.integers(0, 300)] * 4), st.integers(-5, 200))
