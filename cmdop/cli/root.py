@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -32,6 +33,8 @@ VERBS = {
 """Every verb: the module that has a click command of the same name, and its help line."""
 INTERNAL = {"session-host": ("cmdop.cli.session_host", "session_host")}
 """What cmdop starts itself: module and command. Nobody is told of these."""
+_CANNOT_BE_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What a full disk, a full quota, a file at its limit and a dead terminal answer to a write."""
 COMPLETION_VARIABLE = "_CMDOP_COMPLETE"
 """Set by the scripts of `cmdop completion`, which want to know what a word could become."""
 
@@ -128,7 +131,7 @@ def _as_ours(error: BaseException) -> CmdopError:
         return error
     if isinstance(error, click.ClickException):
         return UsageError(reason=_unknown_verb(error) or error.format_message())
-    if isinstance(error, OSError) and not _flushes(sys.stdout):
+    if isinstance(error, OSError) and (_of_a_stream(error) or not _flushes(sys.stdout)):
         return OutputLost(reason=(error.strerror or str(error)).lower())
     return CmdopError(reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
@@ -146,6 +149,12 @@ def _unknown_verb(error: click.ClickException) -> str:
 
     like = get_close_matches(word, context.command.list_commands(context), n=1)
     return f'no such command "{word}"' + (f"; did you mean {like[0]}?" if like else "")
+
+
+def _of_a_stream(error: OSError) -> bool:
+    """Whether it is the output that cannot be written. What a buffer does not hold (PYTHONUNBUFFERED)
+    is not there any more to be tried again, and files of ours have errors of their own."""
+    return error.filename is None and error.errno in _CANNOT_BE_WRITTEN
 
 
 def _flushes(stream: IO[str] | None) -> bool:

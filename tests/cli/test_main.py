@@ -87,9 +87,10 @@ def test_a_reader_that_has_gone_is_no_error(home: Home, words: str) -> None:
 
 
 @needs_full
-@pytest.mark.parametrize("words", ["--version", "--help"])
-def test_a_full_disk_is_said_in_a_sentence(home: Home, words: str) -> None:
-    done = shell(home, f"$CMDOP {words} > /dev/full")
+@pytest.mark.parametrize("buffering", ["", "PYTHONUNBUFFERED=1 "])
+@pytest.mark.parametrize("words", ["--version", "--help", "completion bash"])
+def test_a_full_disk_is_said_in_a_sentence(home: Home, words: str, buffering: str) -> None:
+    done = shell(home, f"{buffering}$CMDOP {words} > /dev/full")
     assert done.status == 1
     assert done.err.splitlines()[0] == "cmdop: the output cannot be written: no space left on device"
     assert "Traceback" not in done.err
