@@ -60,6 +60,12 @@ Decide = Callable[[UpgradeRequest], HttpAnswer | None]
 """Looks at a request: None lets the upgrade happen."""
 
 
+def _why_not(error: Exception) -> str:
+    """Why there is no listening socket. Python puts the address behind the system's words."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return reason.partition(" (while attempting")[0].lower()
+
+
 class Listener:
     """A listening TCP socket. Raises AddressInUse when it cannot have its address."""
 
@@ -69,8 +75,7 @@ class Listener:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             self._sock = socket.create_server((host, port), family=family, backlog=_BACKLOG_CONNECTIONS)
         except (OSError, OverflowError, UnicodeError) as error:  # a port past 65535, a host that cannot be one
-            reason = error.strerror if isinstance(error, OSError) else None
-            raise AddressInUse(address=f"{host}:{port}", reason=reason or str(error)) from error
+            raise AddressInUse(address=f"{host}:{port}", reason=_why_not(error)) from error
         self._spare = socket.socket()
         """A descriptor to give up when there are none left, see `_accept_with_spare`."""
         self._closed = False
