@@ -552,7 +552,7 @@ class AgentRunning(CmdopError):
 
     code = "agent-running"
     exit_status = 1
-    hint = "cmdop agent status shows it, cmdop agent restart starts it anew"
+    hint = "cmdop agent restart starts it anew with the same options; for other ones run cmdop agent stop first"
 
 
 class ShellUnusable(CmdopError):

@@ -19,7 +19,8 @@ from cmdop.agent.hosting import HOST_LOCK
 from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import LOG_FILE
 from cmdop.agent.process import LOCK, PROXIES_FILE, START_FILE
-from cmdop.cli.agent import _span
+from cmdop.agent.verdict import STARTING
+from cmdop.cli.agent import _span, _tell_started
 from cmdop.cli.root import run
 from cmdop.home import Home
 from tests.agent import fake_agent
@@ -225,6 +226,17 @@ def test_logs_follows_until_ctrl_c(where: Home) -> None:
         assert logs.stdout.readline() == "new\n"
         logs.send_signal(signal.SIGINT)
         assert logs.wait(UNIT_SECONDS) == 0
+
+
+def test_an_agent_that_is_not_online_yet_says_why_and_how_to_start_it_otherwise(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A first start without --ca-file, say: the next one is refused while this agent runs."""
+    _tell_started({"pid": 7, "verdict": STARTING, "reason": "the relay is not to be \x1btrusted"})
+    assert capsys.readouterr().out == (
+        "the agent runs (pid 7), but is not online yet: the relay is not to be ?trusted\n"
+        "look again with: cmdop agent status; for other options run cmdop agent stop first\n"
+    )
 
 
 @pytest.mark.parametrize(

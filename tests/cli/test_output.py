@@ -75,7 +75,7 @@ def test_an_error_is_a_sentence_and_a_step_on_stderr(capsys: Said) -> None:
     assert said.out == ""
     assert said.err == (
         "cmdop: an agent is already running here (pid 5)\n"
-        "cmdop agent status shows it, cmdop agent restart starts it anew\n"
+        "cmdop agent restart starts it anew with the same options; for other ones run cmdop agent stop first\n"
     )
 
 
