@@ -153,7 +153,7 @@ class ConfigCorrupt(CmdopError):
     """{path} cannot be read: {reason}"""
 
     code = "config-corrupt"
-    hint = "it was set aside as {aside}; set things up again with: cmdop connect key set KEY"
+    hint = "it was set aside as {aside}; {again}"
 
 
 class KnownMachinesCorrupt(ConfigCorrupt):

@@ -16,12 +16,26 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from cmdop.errors import ConfigCorrupt, HomeUnusable, UsageError
 from cmdop.limits import COUNT_MAX, HOME_FILE_MAX_BYTES, MIB
 
 T = TypeVar("T")
+
+
+_KEYS_AGAIN: Final = "set things up again with: cmdop connect key set KEY"
+_MACHINE_AGAIN: Final = "set the machine up again with: cmdop agent start --server URL --api-key KEY"
+_AGAIN: Final = {
+    "device.key": "run the command again: it makes another one",
+    "machine-passwords.json": "have passwords remembered again with: cmdop connect password set HOST",
+    "machine.json": _MACHINE_AGAIN,
+    "machine.key": _MACHINE_AGAIN,
+    "enrolment.json": _MACHINE_AGAIN,
+    "agent-start.json": _MACHINE_AGAIN,
+    "agent-proxies.json": _MACHINE_AGAIN,
+}
+"""What to do when a file made no sense; for those that are not here it is about keys."""
 
 
 class Home:
@@ -152,7 +166,8 @@ class Home:
             os.replace(self.file(name), aside)
         except OSError as error:
             raise HomeUnusable(path=self.file(name), reason=error.strerror) from error
-        return ConfigCorrupt(path=self.file(name), reason=reason, aside=aside)
+        again = _AGAIN.get(name, _KEYS_AGAIN)
+        return ConfigCorrupt(path=self.file(name), reason=reason, aside=aside, again=again)
 
 
 class LockedFile:
@@ -186,6 +201,11 @@ def json_fields(data: bytes) -> dict[str, Any]:
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError(str(error)) from error
+    except json.JSONDecodeError as error:
+        what = f"it is not JSON, from line {error.lineno} on" if data.strip() else "it is empty"
+        raise ValueError(what) from error
+    except UnicodeError as error:
+        raise ValueError("it is not text in UTF-8") from error
     if isinstance(value, dict):
         return value
     raise ValueError("it is not a JSON object")

@@ -200,6 +200,37 @@ def test_a_corrupt_file_is_set_aside_and_nothing_is_lost(home: Home, content: by
     assert home.read_json("config.json") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("secrets.json", "cmdop connect key set"),
+        ("workspaces.json", "cmdop connect key set"),
+        ("machine-passwords.json", "cmdop connect password set"),
+        ("machine.json", "cmdop agent start"),
+        ("agent-start.json", "cmdop agent start"),
+        ("device.key", "run the command again"),
+    ],
+)
+def test_what_to_do_next_is_about_the_file_that_was_set_aside(home: Home, name: str, command: str) -> None:
+    home.write_bytes(name, b"{")
+    assert command in home.set_aside(name, "it is nonsense").next_step
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b'{"a": 1,\n  "b"', "it is not JSON, from line 2 on"),
+        (b"\xff\xca\xfe", "it is not text in UTF-8"),
+        (b"[]", "it is not a JSON object"),
+    ],
+)
+def test_why_a_file_cannot_be_read_is_said_in_words_of_the_user_s(content: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        json_fields(content)
+
+
 def test_what_is_no_text_is_not_written_and_not_shown(home: Home) -> None:
     home.write_json("config.json", {"a": "old"})
     with pytest.raises(UsageError) as refused:
