@@ -36,8 +36,16 @@ def _row(machine: MachineRecord, session: Session) -> tuple[str, ...]:
         str(len(session.clients)),
         command or "-",
         age_text(session.idle_seconds),
-        "-" if left is None else age_text(left),
+        "-" if left is None else left_text(left),
     )
+
+
+def left_text(seconds: float) -> str:
+    """What is left of a time, in its largest unit that says enough: `119m`, where `1h` would be half of it."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
 
 
 def _client_line(client: Client, now: datetime) -> str:

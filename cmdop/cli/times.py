@@ -31,6 +31,8 @@ def _moment(unix_seconds: float) -> datetime:
 def duration_text(seconds: float) -> str:
     """A length of time in the largest unit that divides it: `90s`, `30m`, `2h`, `1d`."""
     whole = round(seconds)
+    if 0 < seconds < 1:
+        return f"{seconds:g}s"
     unit = next((unit for unit in "dhm" if whole and whole % _UNIT_SECONDS[unit] == 0), "s")
     return f"{whole // _UNIT_SECONDS[unit]}{unit}"
 

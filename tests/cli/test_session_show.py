@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.api import ReadOutput
-from cmdop.cli.session_show import output_document, unfinished_bytes
+from cmdop.cli.session_show import left_text, output_document, unfinished_bytes
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (29.9, "29s"),
+        (119, "119s"),
+        (120, "2m"),
+        (1799.5, "29m"),
+        (7199.9, "119m"),
+        (7200, "2h"),
+        (2e5, "2d"),
+        (-1, "0s"),
+    ],
+)
+def test_what_is_left_is_not_halved_by_rounding_it(seconds: float, shown: str) -> None:
+    assert left_text(seconds) == shown
 
 
 @given(st.text(), st.data())

@@ -42,7 +42,8 @@ def test_a_default_is_in_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(1, "1s"), (90, "90s"), (1800, "30m"), (7200, "2h"), (86400, "1d"), (0, "0s"), (5400, "90m")]
+    ("seconds", "text"),
+    [(1, "1s"), (90, "90s"), (1800, "30m"), (7200, "2h"), (86400, "1d"), (0, "0s"), (5400, "90m"), (0.001, "0.001s")],
 )
 def test_a_length_of_time_is_shown_in_the_largest_unit_that_divides_it(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
