@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -193,6 +194,25 @@ def test_whether_it_is_there_can_be_asked_through_the_proxy(proxy: Proxy) -> Non
 
 
 # -- what needs no proxy --------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_certificate_of_one_s_own_making_is_trusted_by_who_has_its_ca(tmp_path: Path) -> None:
+    """As strictly as the newest Python looks at it."""
+    (made,) = [block.text for block in blocks(TEXT) if "openssl" in block.text]
+    subprocess.run(["sh", "-ec", made], cwd=tmp_path, check=True, capture_output=True, timeout=START_SECONDS)
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    trusting.verify_flags |= ssl.VERIFY_X509_STRICT
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(down, up, server_hostname="relay.example.org")
+    ends = (client, serving.wrap_bio(up, down, server_side=True))
+    while client.version() is None or not client.getpeercert():
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    assert (tmp_path / "ca.key").stat().st_mode & 0o077 == 0
 
 
 def test_the_numbers_that_are_told_are_the_real_ones() -> None:
