@@ -126,6 +126,26 @@ class AskedUser(AttachingUser):
         return ask_unseen(f"Password for {host}: ")
 
 
+def password_text(where: Home, given: GivenPassword, machine_id: str, entered: bool) -> str:
+    """Where a machine's password would come from, for who is about to attach to it.
+
+    Only the machine itself knows whether it has one: no relay is told. With `entered`
+    it let this process in before.
+    """
+    from cmdop.auth.kept_passwords import KeptPasswords
+
+    if entered:
+        return "not asked for again"
+    if given.option:
+        return f"from {given.option}, if it wants one"
+    try:
+        if any(kept.machine_id == machine_id for kept in KeptPasswords(where).all()):
+            return "remembered here"
+    except CmdopError as error:  # the file is set aside now: whoever looks next finds nothing to tell
+        return f"{error.sentence} ({error.next_step})"
+    return f"from {VARIABLE}, if it wants one" if os.environ.get(VARIABLE) else "asked for, if it has one"
+
+
 def passwords_for(where: Home, given: GivenPassword, told: ToldUser) -> Passwords:
     """What this process says to machines that have a password; an AskedUser is asked, too."""
     from cmdop.auth.kept_passwords import KeptPasswords

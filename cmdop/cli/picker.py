@@ -6,15 +6,16 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cmdop.auth.credentials import Credential, find_credential
-from cmdop.auth.kept_passwords import KeptPasswords
+from cmdop.auth.token_cache import TOKENS
 from cmdop.cli.attach import attach_outcome
 from cmdop.cli.debug import note
 from cmdop.cli.options import home
 from cmdop.cli.output import report_error
+from cmdop.cli.passwords import password_text
 from cmdop.cli.progress import say
 from cmdop.cli.prompt import choose, confirm
 from cmdop.client.choice import PLAIN_MARKS, Choosing, Marks, attached_text, host_of
@@ -66,10 +67,15 @@ def pick(options: ConnectOptions) -> int:
     """
     credential = find_credential(home(), options.given)
     left: dict[str, float] = {}
+
+    def password_of(machine_id: str) -> str:
+        entered = bool(TOKENS.get(machine_id, credential.key.key_id))
+        return password_text(home(), options.password, machine_id, entered)
+
     while True:
         link = reach_relay(credential, options.way)
         used = {**_recently_used(credential), **left}
-        picker = Picker(link, lambda: reach_relay(credential, options.way), used)
+        picker = Picker(link, lambda: reach_relay(credential, options.way), used, password_of)
         machine = picker.machine()
         if machine is None:
             return 0
@@ -101,8 +107,18 @@ def _recently_used(credential: Credential) -> dict[str, float]:
 class Picker:
     """The list of a workspace's machines at a terminal (cli/prompt.py `Listing`), and the confirmation."""
 
-    def __init__(self, link: RelayLink, reach: Callable[[], RelayLink], used: dict[str, float]) -> None:
-        """The link is its own from now on. Raises NoMachines."""
+    def __init__(
+        self,
+        link: RelayLink,
+        reach: Callable[[], RelayLink],
+        used: dict[str, float],
+        password_of: Callable[[str], str],
+    ) -> None:
+        """The link is its own from now on; `password_of` says where a machine's password would come from.
+
+        Raises NoMachines.
+        """
+        self._password_of = password_of
         self._link: RelayLink | None = link
         self._reach = reach
         self._refresh: Refresh | None = None
@@ -147,7 +163,7 @@ class Picker:
             "online": f"yes, heard {age_text(machine.heartbeat_age_seconds)} ago",
             "workspace": self._workspace,
             "attached": attached_text(machine) or "nobody",
-            "password": _password_text(machine),
+            "password": self._password_of(machine.machine_id),
         }
         for what, text in about.items():
             say(f"  {what:<9}  {printable(text)}")
@@ -203,14 +219,6 @@ class Picker:
         self._choosing.trouble = news.error.sentence if news.error is not None else ""
         if news.error is None:
             self._choosing.replace(news.machines)
-
-
-def _password_text(machine: MachineRecord) -> str:
-    """Which machines have one no relay is told; only what is remembered is known before."""
-    with suppress(CmdopError):
-        if any(kept.machine_id == machine.machine_id for kept in KeptPasswords(home()).all()):
-            return "remembered here"
-    return "you are asked for it, if the machine has one"
 
 
 def _marks() -> Marks:

@@ -14,7 +14,16 @@ import pytest
 from cmdop.auth.kept_passwords import KeptPasswords
 from cmdop.auth.machine_password import load_password
 from cmdop.cli import agent_password, prompt
-from cmdop.cli.passwords import NOT_GIVEN, VARIABLE, AskedUser, GivenPassword, ToldUser, given_password, passwords_for
+from cmdop.cli.passwords import (
+    NOT_GIVEN,
+    VARIABLE,
+    AskedUser,
+    GivenPassword,
+    ToldUser,
+    given_password,
+    password_text,
+    passwords_for,
+)
 from cmdop.cli.root import run
 from cmdop.errors import NotATerminal, UsageError
 from cmdop.home import Home
@@ -220,3 +229,22 @@ def test_leaving_the_question_is_leaving(monkeypatch: pytest.MonkeyPatch, leavin
     with pytest.raises(click.Abort):
         prompt.ask_unseen("Password: ")
     assert capsys.readouterr().err == "\n"
+
+
+def test_where_a_password_would_come_from_is_said_before_anybody_is_asked(
+    where: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert password_text(where, NOT_GIVEN, "one", entered=False) == "asked for, if it has one"
+    monkeypatch.setenv(VARIABLE, SECRET)
+    assert password_text(where, NOT_GIVEN, "one", entered=False) == f"from {VARIABLE}, if it wants one"
+    KeptPasswords(where).keep("one", "prod", SECRET)
+    assert password_text(where, NOT_GIVEN, "one", entered=False) == "remembered here"
+    assert password_text(where, NOT_GIVEN, "two", entered=False) == f"from {VARIABLE}, if it wants one"
+    given = GivenPassword(SECRET, "--password-file")
+    assert password_text(where, given, "one", entered=False) == "from --password-file, if it wants one"
+    assert password_text(where, given, "one", entered=True) == "not asked for again"
+    (where.path / "secrets.json").write_text("{")
+    said = password_text(where, NOT_GIVEN, "one", entered=False)
+    assert "secrets.json cannot be read" in said
+    assert "secrets.json.corrupt-1" in said

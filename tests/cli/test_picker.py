@@ -99,7 +99,7 @@ def test_after_a_detach_there_is_another_choice(
     assert f"  id         {machine_id(agent)}\n" in said
     assert f"  workspace  {agent.service.status()['workspace']}\n" in said
     assert "  attached   nobody\n" in said
-    assert "  password   you are asked for it, if the machine has one\n" in said
+    assert "  password   asked for, if it has one\n" in said
     assert "[connect] resolving prod ... ok" in said
     assert "[connect] detached — the session is kept for 30 s: cmdop connect prod" in said
     assert machine_id(agent) in home.file(FILE).read_text()
