@@ -81,4 +81,18 @@ class BeforeDashes(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = args.index("--") if "--" in args else len(args)
         ctx.meta["command"] = tuple(args[own + 1 :])
-        return super().parse_args(ctx, args[:own])
+        try:
+            return super().parse_args(ctx, args[:own])
+        except click.UsageError as error:
+            if own < len(args) or not _about_a_command(error):
+                raise
+            what = error.format_message().rstrip(".")
+            dashes = f"a command stands behind two dashes: {ctx.command_path} HOST -- CMD..."
+            raise UsageError(reason=f"{what[:1].lower()}{what[1:]}; {dashes}") from error
+
+
+def _about_a_command(error: click.UsageError) -> bool:
+    """Whether what is wrong may be a command typed as for ssh: a word too many, or an option like none of ours."""
+    if isinstance(error, click.NoSuchOption):
+        return not error.possibilities
+    return type(error) is click.UsageError

@@ -37,6 +37,25 @@ def test_wrong_usage_is_said_before_anything_is_done(words: list[str], capsys: S
     assert said.err or json.loads(said.out)["error"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["connect", "exec", "prod", "ls", "-l"], "no such option '-l'; {}: cmdop connect exec HOST -- CMD..."),
+        (["session", "create", "prod", "top"], "got unexpected extra argument (top); {}: cmdop session create HOST"),
+        (["session", "create", "prod", "top", "-d", "1"], "no such option '-d'; {}: cmdop session create HOST"),
+    ],
+)
+def test_a_command_typed_as_for_ssh_is_told_of_the_two_dashes(words: list[str], said: str, capsys: Said) -> None:
+    assert run(words) == 2
+    assert said.format("a command stands behind two dashes") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["prod", "--tiemout", "5"], ["--tiemout", "5", "prod", "--", "ls"]])
+def test_an_option_that_looks_like_one_of_ours_is_not_taken_for_a_command(words: list[str], capsys: Said) -> None:
+    assert run(["connect", "exec", *words]) == 2
+    assert "--timeout" in capsys.readouterr().err
+
+
 def test_our_own_failure_is_255_and_has_its_own_code(capsys: Said) -> None:
     assert run(["connect", "exec", "prod", *AWAY, "--json", "--", "ls", "--json"]) == 255
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "bad-key"
