@@ -205,8 +205,11 @@ def status_of(home: Home, pid: int) -> dict[str, Any] | None:
 
 
 def _failure(home: Home, returncode: int) -> CmdopError:
+    """Why an agent ended. Raises HomeUnusable where it could not leave word of that, as we could not."""
     kept = home.read_json(FAILURE_FILE)
     if kept is None:
+        home.write_json(FAILURE_FILE, {})
+        home.remove(FAILURE_FILE)
         return CmdopError(reason=f"the agent ended with status {returncode}; see: cmdop agent logs")
     return error_heard(kept)
 

@@ -20,9 +20,10 @@ from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import last_lines
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.process import CONTROL, LOCK, START_FILE
-from cmdop.errors import AgentDied, AgentNotRunning, AgentRunning, CmdopError, KeyRefused
+from cmdop.errors import AgentDied, AgentNotRunning, AgentRunning, CmdopError, HomeUnusable, KeyRefused
 from cmdop.home import Home
 from tests.agent import fake_agent
+from tests.disks import small_disk
 
 UNIT_SECONDS = 10.0
 PROGRAM = (sys.executable, fake_agent.__file__)
@@ -110,6 +111,14 @@ class TestStart:
         with pytest.raises(CmdopError, match="ended with status 1; see: cmdop agent logs"):
             start(home, "online")
         assert "it is broken" in last_lines(home, 10)
+
+    def test_a_full_disk_is_said_though_the_agent_could_leave_no_word_of_it(self, tmp_path: Path) -> None:
+        with small_disk(tmp_path / "disk") as disk:
+            home = Home(disk.path / "cmdop")
+            home.folder()
+            disk.fill()
+            with pytest.raises(HomeUnusable, match="o space left"):
+                start(home, "online")
 
     def test_an_old_failure_is_not_taken_for_a_new_one(self, home: Home) -> None:
         with pytest.raises(KeyRefused):
