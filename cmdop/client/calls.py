@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from cmdop.client.link import MachineStream, bury
+from cmdop.client.link import bury
 from cmdop.client.passwords import MachinePass
 from cmdop.client.poll import wait_for
 from cmdop.client.refusal import refusal
+from cmdop.client.stream import MachineStream
 from cmdop.deadline import Deadline
 from cmdop.errors import CmdopError, PasswordRefused, RemoteProtocolError, TimedOut, TokenMissing
 from cmdop.limits import (

@@ -13,9 +13,10 @@ from cmdop.auth.fingerprint import fingerprint
 from cmdop.auth.keys import Role
 from cmdop.auth.known_machines import FirstSight, Sighting
 from cmdop.client.entering import enter
-from cmdop.client.link import SOFTWARE, MachineCheck, MachineStream, RelayLink, connect_relay
+from cmdop.client.link import SOFTWARE, MachineCheck, RelayLink, connect_relay
 from cmdop.client.passwords import Passwords
 from cmdop.client.resolver import age_text, one, require_online
+from cmdop.client.stream import MachineStream
 from cmdop.errors import CmdopError, MachineChanged, RemoteProtocolError
 from cmdop.limits import PROTOCOL_VERSION, WINDOW_MIN_BYTES
 from cmdop.transport.address import parse_server

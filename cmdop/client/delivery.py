@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from cmdop.client.link import MachineStream
+from cmdop.client.stream import MachineStream
 from cmdop.errors import CmdopError, ConnectionClosed, OutputLost, RemoteProtocolError
 from cmdop.limits import DATA_MAX_BYTES
 from cmdop.session.credit import ReceiveWindow, SendCredit

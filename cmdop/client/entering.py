@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from cmdop.client.calls import METHOD
-from cmdop.client.link import MachineStream
 from cmdop.client.passwords import Offer, Passwords
 from cmdop.client.refusal import refusal
+from cmdop.client.stream import MachineStream
 from cmdop.errors import CmdopError, PasswordMissing, PasswordRefused, RemoteProtocolError, from_peer
 from cmdop.limits import AUTH_TIMEOUT_SECONDS, GUESS_QUEUED_SECONDS, PASSWORD_ANSWER_SECONDS
 from cmdop.wire.message import Message, Unknown, padded

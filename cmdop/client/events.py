@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cmdop.client.link import Leg
+from cmdop.client.leg import Leg
 from cmdop.wire.session_messages import Notice, PeerJoined, PeerLeft
 
 

@@ -16,9 +16,9 @@ from typing import Final
 
 from cmdop.client.bell import Bell
 from cmdop.client.delivery import Delivery, Sink, Supply, say
-from cmdop.client.link import MachineStream
 from cmdop.client.poll import wait_for_any
 from cmdop.client.refusal import refusal
+from cmdop.client.stream import MachineStream
 from cmdop.errors import (
     CommandLost,
     ConnectionClosed,

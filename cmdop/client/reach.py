@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from cmdop.auth.credentials import Credential
 from cmdop.client.calls import STALE_SECONDS, MachineCalls
 from cmdop.client.connect import reach_relay
-from cmdop.client.link import MachineCheck, MachineStream, RelayLink, bury
+from cmdop.client.link import MachineCheck, RelayLink, bury
 from cmdop.client.passwords import MachinePass, Passwords
 from cmdop.client.question import Asker
 from cmdop.client.resolver import display_name, one, require_online
+from cmdop.client.stream import MachineStream
 from cmdop.client.survey import Surveyor
 from cmdop.errors import CmdopError
 from cmdop.transport.way import PLAIN_WAY, Way

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from cmdop.client.bell import Bell
 from cmdop.client.connect import Joined, Place
 from cmdop.client.events import GracePassed, LinkDown
-from cmdop.client.link import bury, leg_of
+from cmdop.client.leg import leg_of
+from cmdop.client.link import bury
 from cmdop.client.outage import Outage
 from cmdop.errors import CmdopError, ConnectionClosed, MachineOffline, RelayUnreachable, TimedOut
 from cmdop.transport.backoff import Backoff

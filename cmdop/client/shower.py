@@ -14,13 +14,14 @@ from collections.abc import Callable
 from cmdop.client.answers import Answers
 from cmdop.client.connect import Joined
 from cmdop.client.events import Event, LinkLost, Resumed
-from cmdop.client.link import MachineStream, leg_of
+from cmdop.client.leg import leg_of
 from cmdop.client.outage import Outage, Wakefulness
 from cmdop.client.outcome import Detached, SessionEnded
 from cmdop.client.poll import wait_for
 from cmdop.client.redial import PASSING, Fresh, Redial
 from cmdop.client.refusal import refusal
 from cmdop.client.show import Show
+from cmdop.client.stream import MachineStream
 from cmdop.client.typist import Typist
 from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, TimedOut, from_peer
 from cmdop.limits import LINK_DEAD_SECONDS, LINK_HELD_SECONDS, PING_INTERVAL_SECONDS

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cmdop.auth.known_machines import Sighting
-from cmdop.client.link import RelayLink, closed_error
+from cmdop.client.leg import closed_error
+from cmdop.client.link import RelayLink
 from cmdop.client.poll import wait_for
 from cmdop.client.question import Asker, Question, control_frame
 from cmdop.client.resolver import display_name, printable

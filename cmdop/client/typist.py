@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 from cmdop.client.answers import Answers
 from cmdop.client.keys import KeyMachine, Typed
-from cmdop.client.link import MachineStream
 from cmdop.client.outcome import Detached
+from cmdop.client.stream import MachineStream
 from cmdop.errors import ConnectionClosed
 from cmdop.limits import INPUT_BACKLOG_MAX_BYTES, KEY_HOLD_SECONDS
 from cmdop.session.typed import TypedOut

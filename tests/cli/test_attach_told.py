@@ -12,7 +12,7 @@ from cmdop.auth.credentials import Given
 from cmdop.cli.attach_told import JsonLines, Words, length_text
 from cmdop.cli.connect import ConnectOptions
 from cmdop.client.events import Event, GracePassed, LinkDown, LinkLost, Resumed
-from cmdop.client.link import Leg
+from cmdop.client.leg import Leg
 from cmdop.client.outcome import Detached, Failed, Killed, SessionEnded
 from cmdop.errors import MachineOffline, SessionGone
 from cmdop.limits import IDLE_SECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from cmdop.client.link import MachineStream, StreamAbout
+from cmdop.client.stream import MachineStream, StreamAbout
 from cmdop.errors import ConnectionClosed
 from cmdop.transport.memory import memory_pair
 from cmdop.wire.call_messages import CALL_MESSAGES

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from cmdop.client.link import MachineStream, StreamAbout
+from cmdop.client.stream import MachineStream, StreamAbout
 from cmdop.errors import ConnectionClosed
 from cmdop.limits import SESSION_TOKEN_SECONDS
 from cmdop.seal.noise import Channel, Handshake, prologue

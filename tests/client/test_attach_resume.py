@@ -12,7 +12,7 @@ from cmdop.client import shower as shower_module
 from cmdop.client.attach import Attach
 from cmdop.client.connect import Place
 from cmdop.client.events import Event, GracePassed, LinkDown, LinkLost, Resumed
-from cmdop.client.link import Leg
+from cmdop.client.leg import Leg
 from cmdop.client.outcome import Detached, Failed, Killed, SessionEnded
 from cmdop.errors import (
     CmdopError,

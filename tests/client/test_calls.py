@@ -6,8 +6,8 @@ import pytest
 
 from cmdop.client import calls as calls_module
 from cmdop.client.calls import STALE_SECONDS, MachineCalls, answer_in
-from cmdop.client.link import MachineStream
 from cmdop.client.passwords import MachinePass, Offer, Passwords, Source
+from cmdop.client.stream import MachineStream
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,

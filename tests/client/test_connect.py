@@ -16,8 +16,8 @@ from cmdop.auth.keys import ApiKey, Role
 from cmdop.auth.known_machines import FirstSight, KnownMachines, MachineKeys, Sighting, all_known
 from cmdop.client import connect as connect_module
 from cmdop.client.connect import Joined, Place, TerminalAbout, Wanted, join_session, reach_relay, resume_session
-from cmdop.client.link import MachineStream
 from cmdop.client.run import collect
+from cmdop.client.stream import MachineStream
 from cmdop.errors import (
     AmbiguousMachine,
     CmdopError,

@@ -9,7 +9,7 @@ import pytest
 
 from cmdop.client.delivery import Sink
 from cmdop.client.executing import CommandEnd, Executing, executable
-from cmdop.client.link import MachineStream, StreamAbout
+from cmdop.client.stream import MachineStream, StreamAbout
 from cmdop.errors import CommandLost, ConnectionClosed, OutputLost, RemoteProtocolError, RoleTooLow, UsageError
 from cmdop.limits import DATA_MAX_BYTES, WINDOW_MIN_BYTES
 from cmdop.transport.memory import memory_pair

@@ -11,14 +11,14 @@ import pytest
 from cmdop.auth.keys import ApiKey, Role, new_workspace_key
 from cmdop.auth.known_machines import Sighting
 from cmdop.client import link as link_module
-from cmdop.client.link import Leg, MachineStream, RelayLink, closed_error, connect_relay, leg_of
+from cmdop.client.link import RelayLink, connect_relay
+from cmdop.client.stream import MachineStream
 from cmdop.errors import (
     CmdopError,
     ConnectionClosed,
     KeyRefused,
     MachineChanged,
     MachineOffline,
-    RelayUnreachable,
     RemoteProtocolError,
     RoleTooLow,
     SealRefused,
@@ -45,8 +45,7 @@ from cmdop.wire.relay_messages import (
     Open,
     Welcome,
 )
-from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Detach
-from tests.client.far_end import FarEnd
+from cmdop.wire.session_messages import SESSION_MESSAGES, Detach
 from tests.client.trusting import Trusting
 from tests.relay.talker import MACHINE_ID, TIMEOUT_SECONDS, Talker
 
@@ -403,65 +402,3 @@ def test_records_of_several_threads_leave_in_the_order_they_were_sealed(ends: tu
         thread.start()
     found = [machine.hear().offset for _ in range(800)]
     assert sorted(found) == sorted([*range(4)] * 200)
-
-
-def test_a_control_message_is_awaited_past_what_a_newer_machine_sends() -> None:
-    far = FarEnd()
-    far.ping()
-    far.send(0x80 | 9, 0, b"from the future")
-    far.say(AuthSuccess("token", 1.0))
-    assert far.stream.receive_control("the machine") == AuthSuccess("token", 1.0)
-
-
-def test_session_data_before_the_session_is_against_the_protocol() -> None:
-    far = FarEnd()
-    far.send(RecordKind.OUTPUT, 0, b"x")
-    with pytest.raises(RemoteProtocolError, match="before the session"):
-        far.stream.receive_control("the machine")
-
-
-def test_a_machine_that_does_not_go_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "AUTH_TIMEOUT_SECONDS", 0.01)
-    with pytest.raises(TimedOut, match="the machine prod did not answer"):
-        FarEnd().stream.receive_control("the machine prod")
-
-
-# -- what Closed means ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("closed", "kind", "sentence"),
-    [
-        (Closed(), ConnectionClosed, "the connection was closed: the other end closed it"),
-        (Closed("", "it left"), ConnectionClosed, "the connection was closed: it left"),
-        (Closed("connection-closed", "silence"), ConnectionClosed, "the connection was closed: silence"),
-        (Closed("a-newer-code", "words"), ConnectionClosed, "the connection was closed: words"),
-        (Closed("a-newer-code"), ConnectionClosed, "the connection was closed: a-newer-code"),
-        (Closed("machine-offline", "never heard"), MachineOffline, 'machine "prod" is offline'),
-        (Closed("role-too-low", "an observer only sees"), RoleTooLow, "an observer only sees"),
-        (Closed("timed-out"), TimedOut, "? did not answer within ? s"),
-        (Closed("machine-changed", "all is well"), ConnectionClosed, "the connection was closed: all is well"),
-        (Closed("session-gone", "it ended"), ConnectionClosed, "the connection was closed: it ended"),
-        (Closed("wrong-password"), ConnectionClosed, "the connection was closed: wrong-password"),
-    ],
-)
-def test_the_end_of_a_stream_means_something_to_the_user(closed: Closed, kind: type[CmdopError], sentence: str) -> None:
-    error = closed_error(closed, "prod", 1)
-    assert type(error) is kind
-    assert error.sentence == sentence
-    assert "{" not in error.next_step
-
-
-@pytest.mark.parametrize(
-    ("error", "leg"),
-    [
-        (closed_error(Closed("connection-closed", "silence"), "prod", 1), Leg.RELAY_MACHINE),
-        (closed_error(Closed("machine-offline", "never heard"), "prod", 1), Leg.RELAY_MACHINE),
-        (closed_error(Closed("relay-stopping", "an upgrade"), "prod", 0), Leg.YOU_RELAY),
-        (ConnectionClosed(reason="reset"), Leg.YOU_RELAY),
-        (RelayUnreachable(server="x", reason="refused"), Leg.YOU_RELAY),
-        (TimedOut(what="the relay", seconds=9), Leg.YOU_RELAY),
-    ],
-)
-def test_what_went_wrong_tells_which_leg_is_down(error: CmdopError, leg: Leg) -> None:
-    assert leg_of(error) == leg

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cmdop.client.events import GracePassed, LinkDown
-from cmdop.client.link import Leg
+from cmdop.client.leg import Leg
 from cmdop.client.outage import Outage, Wakefulness
 from cmdop.limits import IDLE_MAX_SECONDS, LINK_DEAD_SECONDS, LINK_TELL_SECONDS, LINK_TELL_SILENT_SECONDS
 

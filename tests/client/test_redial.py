@@ -12,7 +12,7 @@ import pytest
 from cmdop.client.bell import Bell
 from cmdop.client.connect import Joined, Place
 from cmdop.client.events import LinkDown
-from cmdop.client.link import Leg
+from cmdop.client.leg import Leg
 from cmdop.client.outage import Outage
 from cmdop.client.redial import Redial
 from cmdop.errors import CmdopError, MachineOffline, RelayUnreachable, SessionGone
