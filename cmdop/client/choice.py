@@ -95,7 +95,9 @@ def column_widths(natural: Sequence[int], room: int) -> tuple[int, ...]:
         kept.discard(column)
     widths = [natural[c] if c in kept else 0 for c in range(len(natural))]
     if len(kept) == 1:
-        return max(0, min(widths[0], room)), 0, 0, 0
+        (last,) = kept
+        widths[last] = max(0, min(widths[last], room))
+        return tuple(widths)
     while kept and sum(widths) + len(GAP) * (len(kept) - 1) > room:
         widest = max(kept, key=lambda c: widths[c] - least[c])
         widths[widest] -= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cmdop.client.choice import (
@@ -263,6 +263,7 @@ def test_nothing_is_ever_as_wide_as_the_terminal_and_columns_stand_under_each_ot
 
 
 @given(st.tuples(*[st.integers(0, 300)] * 4), st.integers(-5, 200))
+@example((0, 0, 0, 1), 7)
 def test_columns_fit_and_none_is_larger_than_it_needs(natural: tuple[int, ...], room: int) -> None:
     widths = column_widths(natural, room)
     kept = [wide for wide in widths if wide]
