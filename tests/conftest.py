@@ -25,7 +25,9 @@ for name, handler in (("SIGINT", signal.default_int_handler), ("SIGQUIT", signal
 # A slow machine is no reason to fail: nothing here may depend on timing.
 settings.register_profile("cmdop", deadline=None, print_blob=True)
 settings.register_profile("long", deadline=None, print_blob=True, max_examples=5000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "cmdop"))
+# What CI says of a change is about that change: the search goes on where people work.
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "cmdop"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
