@@ -3,7 +3,8 @@
 
   sessions.py [--sessions 64] [--minutes 10]
 
-Each session has a shell and two clients. One types: a word that both have to see, a
+Each session has a shell and two clients, and fills its rings first: what grows behind that
+grows without end. One types: a word that both have to see, a
 flood, another size; every now and then the other one leaves and joins again. Descriptors,
 threads, children and resident memory of relay, agent and session host are printed once a
 minute; exit 1 when the last minute holds more of anything than the second one does (of
@@ -100,6 +101,8 @@ def use(stack: LocalStack, home: Home, number: int, until: float) -> None:
         return Client(attaches.join(stack, home, wish))
 
     typist = join(wanted)
+    typist.type(b"seq 350000; echo fi''lled\n")
+    typist.until(b"filled\r")
     again = replace(wanted, new=False, command=(), session=typist.joined.ready.session_id)
     other = join(replace(again, client_id=f"{number:016x}"))
     step = 0
