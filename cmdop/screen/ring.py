@@ -19,14 +19,16 @@ class RingScreen(ScreenModel):
     """
 
     def __init__(self) -> None:
-        # Guards the two below. Nothing blocks while it is held.
+        # Guards the three below. Nothing blocks while it is held.
         self._lock = threading.Lock()
         self._kept = bytearray()
+        self._fed_bytes = 0
         self._from_start = True
 
     def feed(self, data: bytes) -> None:
         with self._lock:
             self._kept += data[-2 * RING_BYTES :]
+            self._fed_bytes += len(data)
             if len(self._kept) > 2 * RING_BYTES:  # cut seldom: cutting moves everything
                 del self._kept[:-RING_BYTES]
                 self._from_start = False
@@ -36,8 +38,16 @@ class RingScreen(ScreenModel):
 
     def capture(self, history: bool = True, redraw: bool = False) -> Capture:
         with self._lock:
-            kept = bytes(self._kept[-RING_BYTES:])
-            return _Kept(kept, self._from_start and len(self._kept) <= RING_BYTES, redraw)
+            return _Kept(self, self._fed_bytes, redraw)
+
+    def until(self, fed_bytes: int) -> tuple[bytes, bool]:
+        """What was kept when so much had been fed, as far as it is still there, and whether that is
+        all from the start. Nothing is copied for a capture that is never drawn from here."""
+        with self._lock:
+            end = max(0, len(self._kept) - (self._fed_bytes - fed_bytes))
+            begin = max(0, end - RING_BYTES)
+            with memoryview(self._kept) as kept:
+                return bytes(kept[begin:end]), self._from_start and begin == 0
 
     def answer(self, answering: bool) -> None:
         """It never does."""
@@ -67,11 +77,12 @@ class RingScreen(ScreenModel):
 
 
 class _Kept(Capture):
-    def __init__(self, kept: bytes, from_start: bool, redraw: bool) -> None:
-        self._kept, self._from_start, self._redraw = kept, from_start, redraw
+    def __init__(self, ring: RingScreen, fed_bytes: int, redraw: bool) -> None:
+        self._ring, self._fed_bytes, self._redraw = ring, fed_bytes, redraw
 
     def draw(self) -> Snapshot:
-        torn = unfinished(self._kept)
-        whole, pending = self._kept[: len(self._kept) - torn], self._kept[len(self._kept) - torn :]
+        kept, from_start = self._ring.until(self._fed_bytes)
+        torn = unfinished(kept)
+        whole, pending = kept[: len(kept) - torn], kept[len(kept) - torn :]
         clear = b"\x18\x1b\\\x1b[H\x1b[J" if self._redraw else b""
-        return Snapshot(clear + without_questions(whole, self._from_start), b"", pending)
+        return Snapshot(clear + without_questions(whole, from_start), b"", pending)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cmdop.limits import RING_BYTES
 from cmdop.screen.ring import RingScreen
 from tests.screen.oracle import CORPUS, seen, terminal
@@ -62,3 +64,13 @@ def test_it_answers_nothing() -> None:
     assert ring.answers() == b""
     ring.close()
     ring.close()
+
+
+@pytest.mark.parametrize("later", [0, 10, RING_BYTES, 3 * RING_BYTES])
+def test_a_capture_is_of_its_moment_whatever_comes_before_it_is_drawn(later: int) -> None:
+    """As far as it is still kept: nothing of what came later is drawn."""
+    screen = RingScreen()
+    screen.feed(b"before")
+    capture = screen.capture()
+    screen.feed(b"x" * later)
+    assert capture.draw().whole == (b"before" if later <= RING_BYTES else b"")
