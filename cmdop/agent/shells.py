@@ -312,14 +312,15 @@ class Shells:
         with self._change:
             while not self._closed:
                 due, wait_seconds = self._due(time.monotonic())
+                if not due:  # not let go of in between: a wake would be lost
+                    self._change.wait(wait_seconds)
+                    continue
                 self._change.release()
                 try:
                     for action in due:
                         action()
                 finally:
                     self._change.acquire()
-                if not due and not self._closed:
-                    self._change.wait(wait_seconds)
 
     def _due(self, now: float) -> tuple[list[Callable[[], None]], float | None]:
         """What is to be done now, and how long until the next. The lock is held."""
