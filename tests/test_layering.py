@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {"errors", "limits", "deadline", "winsize", "filelock", "home", "control", "logline"}
+BASE = {"errors", "limits", "deadline", "winsize", "ring", "filelock", "home", "control", "logline"}
 COMMON_GROUND = BASE | {"wire"}
 LAYERS = {
     # The base: no third party, and nothing of ours but what is named.
@@ -28,6 +28,7 @@ LAYERS = {
     "deadline": set(),
     "logline": set(),
     "winsize": {"limits"},
+    "ring": {"limits"},
     "filelock": set(),
     "home": {"errors", "filelock", "limits"},
     "control": {"errors", "home", "limits"},

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from cmdop.limits import RING_BYTES
+from cmdop.ring import RingBuffer
 from cmdop.screen.filtered import unfinished, without_questions
 from cmdop.screen.interface import Capture, ScreenModel, Snapshot
 from cmdop.winsize import Winsize
@@ -19,35 +20,27 @@ class RingScreen(ScreenModel):
     """
 
     def __init__(self) -> None:
-        # Guards the three below. Nothing blocks while it is held.
+        # Guards the ring. Nothing blocks while it is held.
         self._lock = threading.Lock()
-        self._kept = bytearray()
-        self._fed_bytes = 0
-        self._from_start = True
+        self._ring = RingBuffer()
 
     def feed(self, data: bytes) -> None:
         with self._lock:
-            self._kept += data[-2 * RING_BYTES :]
-            self._fed_bytes += len(data)
-            if len(self._kept) > 2 * RING_BYTES:  # cut seldom: cutting moves everything
-                del self._kept[:-RING_BYTES]
-                self._from_start = False
+            self._ring.append(data)
 
     def resize(self, winsize: Winsize) -> None:
         """What is shown has no size."""
 
     def capture(self, history: bool = True, redraw: bool = False) -> Capture:
         with self._lock:
-            return _Kept(self, self._fed_bytes, redraw)
+            return _Kept(self, self._ring.head, redraw)
 
-    def until(self, fed_bytes: int) -> tuple[bytes, bool]:
-        """What was kept when so much had been fed, as far as it is still there, and whether that is
-        all from the start. Nothing is copied for a capture that is never drawn from here."""
+    def until(self, end: int) -> tuple[bytes, bool]:
+        """What is still there of the first `end` bytes, and whether that is all of them. Nothing is
+        copied for a capture that is never drawn from here."""
         with self._lock:
-            end = max(0, len(self._kept) - (self._fed_bytes - fed_bytes))
-            begin = max(0, end - RING_BYTES)
-            with memoryview(self._kept) as kept:
-                return bytes(kept[begin:end]), self._from_start and begin == 0
+            tail = self._ring.tail
+            return self._ring.read(tail, max(0, end - tail)), tail == 0
 
     def answer(self, answering: bool) -> None:
         """It never does."""
@@ -57,8 +50,8 @@ class RingScreen(ScreenModel):
 
     def hand_over(self) -> tuple[dict[str, Any], list[bytes]]:
         with self._lock:
-            whole = self._from_start and len(self._kept) <= RING_BYTES
-            return {"model": "ring", "from_start": whole}, [bytes(self._kept[-RING_BYTES:])]
+            tail = self._ring.tail
+            return {"model": "ring", "from_start": tail == 0}, [self._ring.read(tail, RING_BYTES)]
 
     def keep(self) -> None:
         """Nothing was changed."""
@@ -66,22 +59,21 @@ class RingScreen(ScreenModel):
     @classmethod
     def take_over(cls, state: dict[str, Any], blobs: list[bytes]) -> RingScreen:
         """The model that `hand_over` described before the exec."""
-        ring = cls()
-        ring._from_start = state["from_start"]
-        ring.feed(blobs[0])
-        return ring
+        screen = cls()
+        screen._ring.restore(len(blobs[0]) + (not state["from_start"]), blobs[0])
+        return screen
 
     def close(self) -> None:
         with self._lock:
-            self._kept.clear()
+            self._ring = RingBuffer()
 
 
 class _Kept(Capture):
-    def __init__(self, ring: RingScreen, fed_bytes: int, redraw: bool) -> None:
-        self._ring, self._fed_bytes, self._redraw = ring, fed_bytes, redraw
+    def __init__(self, screen: RingScreen, end: int, redraw: bool) -> None:
+        self._screen, self._end, self._redraw = screen, end, redraw
 
     def draw(self) -> Snapshot:
-        kept, from_start = self._ring.until(self._fed_bytes)
+        kept, from_start = self._screen.until(self._end)
         torn = unfinished(kept)
         whole, pending = kept[: len(kept) - torn], kept[len(kept) - torn :]
         clear = b"\x18\x1b\\\x1b[H\x1b[J" if self._redraw else b""

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 from cmdop.errors import RemoteProtocolError
 from cmdop.limits import DATA_MAX_BYTES, KIB, MIB, RING_BYTES, RING_MAX_BYTES, WINDOW_FLOOR_BYTES
+from cmdop.ring import RingBuffer
 from cmdop.session.credit import SendCredit
-from cmdop.session.ring import RingBuffer
 
 LAG_MAX_BYTES: Final = RING_BYTES // 2
 """The PTY is not read while every client with credit is further behind than this, and one

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from cmdop.session import broadcast, credit, keyboard, received, ring, typed
+from cmdop import ring
+from cmdop.session import broadcast, credit, keyboard, received, typed
 
 RING = 128
 RING_MAX = 256

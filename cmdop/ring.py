@@ -1,4 +1,4 @@
-"""The last bytes of a session's output, by their absolute offset."""
+"""The last bytes of a stream, by their absolute offset."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.limits import RING_BYTES
-from cmdop.session.ring import RingBuffer
+from cmdop.ring import RingBuffer
 
 pieces = st.lists(st.binary(max_size=40), max_size=20)
 
