@@ -92,20 +92,19 @@ class CalledShells(Protocol):
 class Calls:
     """The calls of one stream, answered one after the other, in the order that they came.
 
-    `send` gets the payload of a CONTROL record and does not block; `allowed` says whether
-    a session token opens this machine, which without a password any does; `authenticate`
-    gives one for a method and a password, or raises, and may block for long.
+    `allowed` says whether a session token opens this machine, which without a password any
+    does; `authenticate` gives one for a method and a password, or raises, and may block for
+    long.
     """
 
     def __init__(
         self,
         shells: CalledShells,
         guest: Guest,
-        send: Callable[[bytes], None],
         allowed: Callable[[str], bool],
         authenticate: Callable[[str, str], AuthSuccess],
     ) -> None:
-        self._shells, self._guest, self._send = shells, guest, send
+        self._shells, self._guest = shells, guest
         self._allowed, self._authenticate = allowed, authenticate
         # Guards the three below. Never held while a call is answered.
         self._lock = threading.Lock()
@@ -113,9 +112,10 @@ class Calls:
         self._answering = False
         self._closed = False
 
-    def handle(self, payload: bytes) -> None:
+    def handle(self, payload: bytes, send: Callable[[bytes], None]) -> None:
         """Take a call in; never blocks. One that this version does not know is ignored.
 
+        `send` takes the payload of a CONTROL record to the stream, and does not block.
         Raises RemoteProtocolError for what is no call, and for more than may wait.
         """
         call = CALL_MESSAGES.decode(payload)
@@ -132,7 +132,7 @@ class Calls:
             if self._answering:
                 return
             self._answering = True
-        threading.Thread(target=self._answer_all, name="calls", daemon=True).start()
+        threading.Thread(target=self._answer_all, args=(send,), name="calls", daemon=True).start()
 
     def close(self) -> None:
         """The stream is over: what still waits is not begun. Never blocks; twice is quiet."""
@@ -140,7 +140,7 @@ class Calls:
             self._closed = True
             self._waiting.clear()
 
-    def _answer_all(self) -> None:
+    def _answer_all(self, send: Callable[[bytes], None]) -> None:
         while True:
             with self._lock:
                 if not self._waiting:
@@ -148,7 +148,7 @@ class Calls:
                     return
                 call = self._waiting.popleft()
             try:
-                self._send(self._answer(call))
+                send(self._answer(call))
             except Exception:  # noqa: BLE001 - a stream that does not take it has ended already
                 _LOG.exception("the answer to %s", type(call).__name__)
 

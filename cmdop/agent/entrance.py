@@ -41,58 +41,59 @@ class Entered(Protocol):
 class Entrance:
     """One stream's. What the client says comes on the uplink's reader, which nothing here blocks."""
 
-    def __init__(self, stream_id: int, stream: Entered, admission: Admission, door: Doorway, rights: Guest) -> None:
-        self._id, self._stream, self._admission, self._door, self._rights = stream_id, stream, admission, door, rights
+    def __init__(self, stream_id: int, admission: Admission, door: Doorway, rights: Guest) -> None:
+        self._id, self._admission, self._door, self._rights = stream_id, admission, door, rights
         self._wanted: Register | None = None
 
-    def register(self, wanted: Register) -> None:
+    def register(self, wanted: Register, stream: Entered) -> None:
         """The stream is registering already, and speaks our version."""
         self._wanted = wanted
-        self._begin(lambda: self._admit(wanted))
+        self._begin(stream, lambda: self._admit(wanted, stream))
 
-    def respond(self, response: AuthResponse) -> None:
+    def respond(self, response: AuthResponse, stream: Entered) -> None:
         """Raises RemoteProtocolError for an answer to nothing, or TooManyGuesses."""
         wanted = self._wanted
-        self._stream.step(StreamEvent.RESPONSE)
+        stream.step(StreamEvent.RESPONSE)
         assert wanted is not None, "there is no challenge before"
         self._door.take(response.method)
-        self._begin(lambda: self._judge(wanted, response.password))
+        self._begin(stream, lambda: self._judge(wanted, response.password, stream))
 
-    def _begin(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=self._until_it_fails, args=(work,), name=f"admit {self._id}", daemon=True).start()
+    def _begin(self, stream: Entered, work: Callable[[], None]) -> None:
+        threading.Thread(target=_until_it_fails, args=(stream, work), name=f"admit {self._id}", daemon=True).start()
 
-    def _until_it_fails(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - no client may end the agent
-            if not (self._stream.closed_already and isinstance(error, CmdopError)):
-                self._stream.failed(error)
-
-    def _admit(self, wanted: Register) -> None:
+    def _admit(self, wanted: Register, stream: Entered) -> None:
         password_id = self._admission.opened_by(wanted.session_token, self._guest(wanted))
         if password_id is None:
-            self._challenge()
+            self._challenge(stream)
         else:
-            self._let_in(wanted, password_id)
+            self._let_in(wanted, password_id, stream)
 
-    def _challenge(self) -> None:
+    def _challenge(self, stream: Entered) -> None:
         challenge = self._door.challenge()
-        self._stream.step(StreamEvent.CHALLENGED)
-        self._stream.send_control(challenge)
+        stream.step(StreamEvent.CHALLENGED)
+        stream.send_control(challenge)
 
-    def _judge(self, wanted: Register, password: str) -> None:
+    def _judge(self, wanted: Register, password: str, stream: Entered) -> None:
         password_id = self._door.judge(password)
         if password_id is None:
-            self._challenge()
+            self._challenge(stream)
         else:
-            self._stream.step(StreamEvent.JUDGED)
-            self._let_in(wanted, password_id)
+            stream.step(StreamEvent.JUDGED)
+            self._let_in(wanted, password_id, stream)
 
-    def _let_in(self, wanted: Register, password_id: str) -> None:
+    def _let_in(self, wanted: Register, password_id: str, stream: Entered) -> None:
         guest = self._guest(wanted)
-        self._stream.send_control(self._admission.success(wanted, guest, password_id))
-        while not self._stream.enter(wanted, guest):
+        stream.send_control(self._admission.success(wanted, guest, password_id))
+        while not stream.enter(wanted, guest):
             pass  # the session ended under our hands: there will be another one
 
     def _guest(self, wanted: Register) -> Guest:
         return Guest(self._rights.operator, self._rights.observer or wanted.read_only)
+
+
+def _until_it_fails(stream: Entered, work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - no client may end the agent
+        if not (stream.closed_already and isinstance(error, CmdopError)):
+            stream.failed(error)

@@ -86,8 +86,7 @@ class _Output:
 class Execution:
     """One command of one stream.
 
-    `allowed` says whether a session token opens this machine; it may read a file. `handlers`
-    are for the uplink's reader.
+    `allowed` says whether a session token opens this machine; it may read a file.
     """
 
     def __init__(
@@ -111,11 +110,6 @@ class Execution:
         self._input_ending = False
         self._input_over = not wanted.stdin
         self._gone = self._killed = False
-        self.handlers: dict[int, Callable[[Record], None]] = {
-            RecordKind.CONTROL: self._on_control,
-            RecordKind.INPUT: self._on_input,
-            RecordKind.CREDIT: self._on_credit,
-        }
 
     def begin(self) -> None:
         """Start its thread."""
@@ -143,6 +137,15 @@ class Execution:
         if program is not None:
             program.kill()
             program.wake()
+
+    def on_record(self, record: Record) -> None:
+        """What the client says. A kind that this version does not know is ignored."""
+        if record.kind == RecordKind.INPUT:
+            self._on_input(record)
+        elif record.kind == RecordKind.CREDIT:
+            self._on_credit(record)
+        elif record.kind == RecordKind.CONTROL:
+            self._on_control(record)
 
     def _on_input(self, record: Record) -> None:
         """Raises RemoteProtocolError for a gap, or more than it was given credit for."""

@@ -93,21 +93,13 @@ class AgentStream:
         guest = Guest(opened.operator, opened.role == "observer")
         self._rights = guest
         self._door = Doorway(admission, guest, opened, self._handshake)
-        self._entrance = Entrance(stream_id, self, admission, self._door, guest)
-        self._calls = Calls(
-            admission.shells,
-            guest,
-            self.send_payload,
-            self._may_call,
-            self._door.authenticate,
-        )
+        self._allowed: Callable[[str], bool] = lambda session_token: admission.may_call(session_token, guest)
+        # None of these knows the stream longer than a call takes: once it is over nothing
+        # holds it, and it need not wait for the garbage collector, which comes seldom.
+        self._entrance = Entrance(stream_id, admission, self._door, guest)
+        self._calls = Calls(admission.shells, guest, self._allowed, self._door.authenticate)
         self._executions = executions
         self._execution: Execution | None = None
-        self.handlers: dict[int, Callable[[Record], None]] = {
-            RecordKind.CONTROL: self._on_control,
-            RecordKind.INPUT: self._on_input,
-            RecordKind.CREDIT: self._on_credit,
-        }
 
     # -- from the uplink -----------------------------------------------------------------
 
@@ -117,10 +109,7 @@ class AgentStream:
             if self._channel is None:
                 self._shake(payload)
             else:
-                record = decode_record(self._channel.open(payload))
-                handler = (self._execution or self).handlers.get(record.kind)
-                if handler is not None:
-                    handler(record)
+                (self._execution or self).on_record(decode_record(self._channel.open(payload)))
         except Exception as error:  # noqa: BLE001 - no client may end the agent
             self.failed(error)
 
@@ -185,6 +174,15 @@ class AgentStream:
         else:
             self._uplink.send_sealed(self._id, self._handshake.write())
 
+    def on_record(self, record: Record) -> None:
+        """What the client says. A kind that this version does not know is ignored."""
+        if record.kind == RecordKind.INPUT:
+            self._on_input(record)
+        elif record.kind == RecordKind.CREDIT:
+            self._on_credit(record)
+        elif record.kind == RecordKind.CONTROL:
+            self._on_control(record)
+
     def _on_control(self, record: Record) -> None:
         message = SESSION_MESSAGES.decode(record.payload)
         if isinstance(message, Unknown):
@@ -194,7 +192,7 @@ class AgentStream:
             self._register(message)
             return
         if isinstance(message, AuthResponse):
-            self._entrance.respond(message)
+            self._entrance.respond(message, self)
             return
         shell, viewer = self._attached(StreamEvent.DATA)
         if isinstance(message, Resize):
@@ -215,19 +213,16 @@ class AgentStream:
             self._execute(message)
         else:
             self.step(StreamEvent.CALL)
-            self._calls.handle(payload)
+            self._calls.handle(payload, self.send_payload)
 
     def _execute(self, wanted: Execute) -> None:
         if self._executions is None:
             raise CommandRefused(host="the machine", reason="it runs none")
-        execution = Execution(wanted, self, self._executions, self._rights, self._may_call)
+        execution = Execution(wanted, self, self._executions, self._rights, self._allowed)
         with self._sealing:
             self._state = self._state.after(StreamEvent.EXECUTE)
             self._execution = execution
         execution.begin()
-
-    def _may_call(self, session_token: str) -> bool:
-        return self._admission.may_call(session_token, self._rights)
 
     def not_executed(self, error: CmdopError) -> None:
         """The command was refused; quiet once the stream is closed."""
@@ -262,7 +257,7 @@ class AgentStream:
         self.step(StreamEvent.REGISTER)
         if wanted.version != PROTOCOL_VERSION:
             raise VersionMismatch(peer="the client", theirs=wanted.version, ours=PROTOCOL_VERSION)
-        self._entrance.register(wanted)
+        self._entrance.register(wanted, self)
 
     def enter(self, wanted: Register, guest: Guest) -> bool:
         """Attach to a session; False when it ended just then."""

@@ -66,12 +66,14 @@ class Handshake:
         self._noise.set_prologue(prologue)
         self._noise.set_keypair_from_private_bytes(Keypair.STATIC, static_private)
         self._noise.start_handshake()
-        # noiseprotocol forgets the handshake at its end, the remote key with it.
         self._state = self._noise.noise_protocol.handshake_state
+        self._remote_static: bytes | None = None
+        self._keys: tuple[bytes, bytes] | None = None
+        """To seal and to open with, once it is over."""
 
     @property
     def finished(self) -> bool:
-        return bool(self._noise.handshake_finished)
+        return self._keys is not None
 
     @property
     def remote_static(self) -> bytes:
@@ -81,7 +83,7 @@ class Handshake:
         the second, so it may still go without having told its own. That the other end holds
         the pre-shared key is proven by the first record that opens, and not before.
         """
-        return bytes(self._state.rs.public_bytes)
+        return self._remote_static or bytes(self._state.rs.public_bytes)
 
     def write(self) -> bytes:
         """The next message of ours.
@@ -91,11 +93,13 @@ class Handshake:
         """
         self._check_refused()
         try:
-            return bytes(self._noise.write_message())
+            message = bytes(self._noise.write_message())
         except NoiseHandshakeError as error:
             raise LocalProtocolError(reason="a handshake message out of turn") from error
         except _NOT_GENUINE as error:
             raise self._refuse() from error
+        self._settle()
+        return message
 
     def read(self, message: bytes) -> None:
         """Take the other end's next message. Raises SealRefused unless it is genuine.
@@ -111,13 +115,23 @@ class Handshake:
             raise self._refuse() from error
         if payload:
             raise self._refuse()
+        self._settle()
 
     def channel(self) -> Channel:
         """The channel that the finished handshake keys. Raises LocalProtocolError before."""
         self._check_refused()
-        if not self.finished:
+        if self._keys is None:
             raise LocalProtocolError(reason="the handshake is not finished")
-        return Channel(self._noise, self._peer)
+        return Channel(*self._keys, self._peer)
+
+    def _settle(self) -> None:
+        """Keep what a finished handshake has brought, and nothing else of it: the rest is large,
+        holds itself, and would stay until the next full garbage collection."""
+        if self._noise.handshake_finished:
+            protocol = self._noise.noise_protocol
+            self._keys = protocol.cipher_state_encrypt.k, protocol.cipher_state_decrypt.k
+            self._remote_static = self.remote_static
+            self._noise.noise_protocol = self._state = None
 
     def _refuse(self) -> SealRefused:
         self._refused = True
@@ -136,9 +150,8 @@ class Channel:
     keystroke passes here four times.
     """
 
-    def __init__(self, noise: NoiseConnection, peer: str) -> None:
-        self._sealing = AESGCM(noise.noise_protocol.cipher_state_encrypt.k)
-        self._opening = AESGCM(noise.noise_protocol.cipher_state_decrypt.k)
+    def __init__(self, sealing_key: bytes, opening_key: bytes, peer: str) -> None:
+        self._sealing, self._opening = AESGCM(sealing_key), AESGCM(opening_key)
         self._sealed = self._opened = 0
         self._peer = peer
         self._refused = False

@@ -28,10 +28,9 @@ class Outbox:
     """Bytes on their way into one socket, in order, bounded by `limit_bytes`, which may change.
 
     `seal` turns plain bytes into what goes over the wire (TLS), in the order of the
-    calls; None leaves them as they are. `drained` is called on the writer thread each
-    time the queue has fallen to the low-water mark. The writer thread is named
-    `NAME->socket`, blocks in `send` or on the condition, and is woken by `put`, by
-    `close`, and by the socket's shutdown.
+    calls; None leaves them as they are. The writer thread is named `NAME->socket`, blocks
+    in `send` or on the condition, and is woken by `put`, by `close`, and by the socket's
+    shutdown.
     """
 
     def __init__(
@@ -39,10 +38,11 @@ class Outbox:
         sock: socket.socket,
         name: str,
         limit_bytes: int,
-        drained: Callable[[], None],
         seal: Callable[[bytes], bytes] | None = None,
     ) -> None:
-        self._sock, self._name, self.limit_bytes, self._drained, self._seal = sock, name, limit_bytes, drained, seal
+        self._sock, self._name, self.limit_bytes, self._seal = sock, name, limit_bytes, seal
+        self.on_drained: Callable[[], None] | None = None
+        """Called on the writer thread each time the queue has fallen to the low-water mark."""
         # Guards everything below; `_empty` and `_filled` are told of changes. Nothing
         # blocks while it is held: the one send under it is a non-blocking one.
         self._lock = threading.Lock()
@@ -122,8 +122,8 @@ class Outbox:
             except OSError:
                 self._give_up()
                 return
-            if self._written(len(data)):
-                self._drained()
+            if self._written(len(data)) and self.on_drained is not None:
+                self.on_drained()
 
     def _next_piece(self) -> bytes | None:
         """Queued bytes to write at once; None at the end."""

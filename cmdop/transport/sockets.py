@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 from cmdop.errors import ConnectionClosed
@@ -39,9 +40,17 @@ class SocketConnection(Connection):
     def __init__(self, sock: socket.socket, tls: Tls | None, remote: str, name: str, queue_max_bytes: int) -> None:
         self.remote = remote
         self._sock, self._tls = sock, tls
-        self._outbox = Outbox(sock, name, queue_max_bytes, self._drained, tls.seal if tls else None)
+        self._outbox = Outbox(sock, name, queue_max_bytes, tls.seal if tls else None)
         # Guards the decision who closes; the closing itself is done outside of it.
         self._closing = threading.Lock()
+
+    @property
+    def on_drained(self) -> Callable[[], None] | None:
+        return self._outbox.on_drained
+
+    @on_drained.setter
+    def on_drained(self, drained: Callable[[], None] | None) -> None:
+        self._outbox.on_drained = drained
 
     @property
     def queue_max_bytes(self) -> int:
@@ -91,10 +100,6 @@ class SocketConnection(Connection):
         if not data:
             raise ConnectionClosed(reason="the other end closed it")
         return data if self._tls is None else self._tls.open(data)
-
-    def _drained(self) -> None:
-        if self.on_drained is not None:
-            self.on_drained()
 
     @abstractmethod
     def _closing_frame(self, reason: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -196,3 +198,17 @@ class Client:
             assert code == ""  # nor what kind of refusal it was
             return refused[0].code, refused[0].reason
         return code, reason
+
+
+def until_forgotten(client: Client, leave: Callable[[Client], object]) -> None:
+    """Let a client leave, and wait until nothing holds its stream, without the garbage collector."""
+    forgotten = threading.Event()
+    weakref.finalize(client.stream, forgotten.set)
+    gc.disable()
+    try:
+        leave(client)
+        client.until_closed()
+        del client.stream
+        assert forgotten.wait(TIMEOUT_SECONDS)
+    finally:
+        gc.enable()

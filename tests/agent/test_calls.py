@@ -131,7 +131,7 @@ class Stream:
         # Guards the answers; told of each.
         self._change = threading.Condition()
         guest = Guest("anna", observer)
-        self.calls = Calls(shells, guest, self._send, lambda given: token in (None, given), self._prove)
+        self.calls = Calls(shells, guest, lambda given: token in (None, given), self._prove)
 
     def _send(self, payload: bytes) -> None:
         answer = CALL_MESSAGES.decode(payload)
@@ -148,7 +148,10 @@ class Stream:
         return AuthSuccess("t0ken", 5.0)
 
     def say(self, call: Message) -> None:
-        self.calls.handle(CALL_MESSAGES.encode(call))
+        self.says(CALL_MESSAGES.encode(call))
+
+    def says(self, payload: bytes) -> None:
+        self.calls.handle(payload, self._send)
 
     def until_answered(self, times: int) -> list[Message]:
         with self._change:
@@ -319,9 +322,9 @@ def test_an_answer_from_a_client_breaks_the_protocol(shells: FakeShells, message
 
 def test_a_call_of_a_newer_cmdop_is_ignored_and_a_malformed_one_is_not(shells: FakeShells) -> None:
     stream = Stream(shells)
-    stream.calls.handle(SESSION_MESSAGES.encode(Detach()))
+    stream.says(SESSION_MESSAGES.encode(Detach()))
     with pytest.raises(RemoteProtocolError, match="malformed"):
-        stream.calls.handle(b"\x81\xa2is\xa9SendInput")
+        stream.says(b"\x81\xa2is\xa9SendInput")
     stream.answer(ListSessions(), Sessions)
     assert len(stream.answers) == 1
 

@@ -208,7 +208,7 @@ class Client:
 
     def sends(self, kind: RecordKind, offset: int, payload: bytes = b"") -> None:
         assert self.execution is not None
-        self.execution.handlers[kind](Record(kind, offset, payload))
+        self.execution.on_record(Record(kind, offset, payload))
 
     def until_refused(self) -> CmdopError:
         self.until(lambda: self.refused)

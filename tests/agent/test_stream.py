@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cmdop.errors import CmdopError, SealRefused, SessionGone, from_peer
 from cmdop.limits import INPUT_WINDOW_BYTES, OFFSET_MAX
 from cmdop.ptyhost.interface import Pty
+from cmdop.wire.call_messages import ListSessions, Sessions
 from cmdop.wire.message import Message
 from cmdop.wire.record import RecordKind, encode_record
 from cmdop.wire.session_messages import (
@@ -29,7 +30,7 @@ from cmdop.wire.session_messages import (
     Resize,
 )
 from tests.agent.fake_pty import TIMEOUT_SECONDS, FakePty
-from tests.agent.knocking import Client, Machine, register
+from tests.agent.knocking import Client, Machine, register, until_forgotten
 
 
 @pytest.fixture
@@ -482,6 +483,30 @@ def test_clients_that_come_and_go_all_at_once_leave_nothing_behind(machine: Mach
     assert failures == []
     assert machine.shells.summaries()[0].clients == 1
     assert opener.misuse == []
+
+
+def lose_it(client: Client) -> None:
+    client.stream.finish()
+
+
+LEAVING = {"it leaves": say(Detach()), "it breaks the rules": send(RecordKind.INPUT, 9, b"x"), "it is lost": lose_it}
+
+
+@pytest.mark.parametrize("how", LEAVING)
+def test_a_stream_that_is_over_does_not_wait_for_the_garbage_collector(machine: Machine, how: str) -> None:
+    """Which comes seldom: a machine of many sessions held the streams of hours."""
+    client = machine.enter()
+    machine.ptys[0].print(b"shown")
+    client.until_shown(5)
+    until_forgotten(client, LEAVING[how])
+
+
+def test_nor_does_one_that_only_made_calls(machine: Machine) -> None:
+    client = machine.knock()
+    client.shake()
+    client.call(ListSessions())
+    client.hear(Sessions)
+    until_forgotten(client, lose_it)
 
 
 def test_every_refusal_names_a_code_that_the_client_knows() -> None:

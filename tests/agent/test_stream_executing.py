@@ -14,7 +14,7 @@ from cmdop.wire.message import Unknown
 from cmdop.wire.record import RecordKind
 from cmdop.wire.relay_messages import Open
 from cmdop.wire.session_messages import Ended, Refused, Resize
-from tests.agent.knocking import MACHINE_ID, PSK, STATIC, Client, Machine
+from tests.agent.knocking import MACHINE_ID, PSK, STATIC, Client, Machine, until_forgotten
 from tests.agent.test_executing import FakeProgram
 
 WANTED = Execute((b"true",), stdin=True, window_bytes=WINDOW_MIN_BYTES)
@@ -118,3 +118,9 @@ def test_a_stream_without_commands_refuses_them() -> None:
     client.send(RecordKind.CONTROL, 0, EXEC_MESSAGES.encode(WANTED))
     assert client.until_closed()[0] == "command-refused"
     assert EXECUTIONS_MAX >= 50
+
+
+def test_a_stream_whose_command_is_over_does_not_wait_for_the_garbage_collector(client: Asking) -> None:
+    client.started()
+    client.program.finish(Exited(0))
+    until_forgotten(client, lambda client: client.hear(Ended))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import logging
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -106,6 +108,34 @@ def test_client_and_agent_meet_over_the_network(connect: Callable[..., Talker], 
     client.hear_closed("machine-offline", 1)
     back = connect(bearer("machine", MACHINE_ID, bytes.fromhex(token)))
     assert back.hear_welcome().role == "agent"
+
+
+@pytest.mark.parametrize("goes", ["client", "agent"])
+def test_a_connection_that_is_over_does_not_wait_for_the_garbage_collector(
+    relay: RelayServer, connect: Callable[..., Talker], key: ApiKey, store: Store, goes: str
+) -> None:
+    agent = connect(admin.create_key(store, key, "home", "machines", Role.AGENT, 1.0).bearer)
+    agent.hello_agent()
+    agent.hear_welcome()
+    client = connect(key.bearer)
+    client.hello_client()
+    client.hear_welcome()
+    client.open(1)
+    agent.hear(Open, 1)
+    client.say_sealed(1, b"x")
+    agent.hear_sealed()
+    forgotten = threading.Event()
+    (connection,) = (
+        peer.connection for peer in relay.switch._board.peers() if bool(peer.machine_id) is (goes == "agent")
+    )
+    weakref.finalize(connection, forgotten.set)
+    del connection
+    gc.disable()
+    try:
+        (agent if goes == "agent" else client).connection.close()
+        assert forgotten.wait(TIMEOUT_SECONDS)
+    finally:
+        gc.enable()
 
 
 def test_only_who_has_proved_to_be_a_machine_has_a_machine_s_queue(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -151,6 +153,17 @@ def test_a_client_without_the_workspaces_key_is_refused_by_the_agent() -> None:
     with pytest.raises(SealRefused):
         ends[1].read(ends[0].write())
     assert not ends[1].finished
+
+
+def test_a_finished_handshake_does_not_wait_for_the_garbage_collector() -> None:
+    ends = client(), agent()
+    inside = [weakref.ref(end._noise.noise_protocol) for end in ends]
+    gc.disable()
+    try:
+        shake(*ends)
+        assert [seen() for seen in inside] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_the_prologue_cannot_be_read_in_two_ways() -> None:

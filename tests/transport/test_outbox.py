@@ -44,7 +44,8 @@ def outbox() -> Iterator[Setup]:
         setup.drained.append(setup.outbox.backlog_bytes)
         setup.on_drained.set()
 
-    setup = Setup(Outbox(sock, "test", 4 * MIB, drained), sock, reader)
+    setup = Setup(Outbox(sock, "test", 4 * MIB), sock, reader)
+    setup.outbox.on_drained = drained
     yield setup
     reader.close()
     setup.outbox.close(PATIENCE_SECONDS)
@@ -162,7 +163,7 @@ def test_many_threads_may_put_and_no_piece_is_torn(outbox: Setup) -> None:
 def test_what_is_sealed_leaves_in_the_order_of_the_sealing() -> None:
     sock, reader = socket.socketpair()
     counter = iter(range(1000))
-    outbox = Outbox(sock, "test", MIB, lambda: None, lambda data: b"%03d" % next(counter))
+    outbox = Outbox(sock, "test", MIB, lambda data: b"%03d" % next(counter))
     reading = in_thread(lambda: read_all(reader))
     putting = [in_thread(lambda: [outbox.put(b"x") for _ in range(100)]) for _ in range(4)]
     for future in putting:
