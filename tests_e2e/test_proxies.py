@@ -171,6 +171,15 @@ def test_who_opens_tls_in_between_is_named(ann: User, far: Far) -> None:
     run({**env, "CMDOP_CA_FILE": far.ca_file}, "connect", "--list")
 
 
+def test_whom_a_login_trusted_is_trusted_from_then_on(ann: User, far: Far, proxy: ProxyServer) -> None:
+    env = {name: value for name, value in ann.env.items() if name not in ("SSL_CERT_FILE", "CMDOP_API_KEY")}
+    assert error(env, "login", status=4)["code"] == "relay-untrusted"
+    run(env, "login", "--ca-file", far.ca_file, given=far.key)
+    name = f"far-{proxy.kind}"
+    assert run(env, "connect", "exec", name, "--", "echo here").stdout == "here\n"
+    assert json.loads(run(env, "doctor", "--json").stdout)["ok"]
+
+
 def test_a_wrong_password_of_the_proxy_is_said(ann: User, proxy: ProxyServer) -> None:
     wrong = {"https_proxy": proxy.url.replace(PASSWORD, "not-that-one"), "CMDOP_DEBUG": "1"}
     said = error({**ann.env, **wrong}, "connect", "--list")

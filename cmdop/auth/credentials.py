@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from cmdop.auth.keys import ApiKey, parse_key
 from cmdop.auth.vault import KEYRING, Vault
-from cmdop.auth.workspaces import Workspaces, changing_workspaces, load_workspaces
+from cmdop.auth.workspaces import KnownRelay, Workspaces, changing_workspaces, load_workspaces
 from cmdop.errors import BadKey, HomeUnusable, NoApiKey
 from cmdop.home import Home
 from cmdop.limits import DEFAULT_SERVER
@@ -38,11 +39,15 @@ class Given:
 
 @dataclass(frozen=True)
 class Credential:
-    """A key, the relay that it is for, and the workspace's name as this client calls it."""
+    """A key, the relay that it is for, and the workspace's name as this client calls it.
+
+    `ca_file` has the certificates (PEM) that are trusted there, where the workspace has its own.
+    """
 
     key: ApiKey
     server: str
     workspace: str
+    ca_file: Path | None = None
 
 
 class Absent(NamedTuple):
@@ -87,12 +92,13 @@ def find_credential(home: Home, given: Given) -> Credential:
             absent.append(found)
         else:
             server = given.server or known.servers.get(workspace, DEFAULT_SERVER)
-            return Credential(_parsed(found), server, workspace)
+            return Credential(_parsed(found), server, workspace, known.ca_file(workspace, server))
     raise _no_key(workspace, bool(given.workspace), absent)
 
 
 def keep_credential(home: Home, credential: Credential, active: bool = False) -> str:
-    """Keep a key and its relay under the workspace's name; where the key went: `keyring` or `file`.
+    """Keep a key and its relay, with whom to trust there, under the workspace's name; where the key
+    went: `keyring` or `file`.
 
     The workspace becomes the active one if it is the first, or if that is wanted. Raises
     HomeUnusable, KeyringUnusable or ConfigCorrupt; what was there before then stays.
@@ -100,7 +106,7 @@ def keep_credential(home: Home, credential: Credential, active: bool = False) ->
     name = credential.workspace
     with changing_workspaces(home) as file:
         before = file.known
-        file.known = before.with_server(name, credential.server)
+        file.known = before.with_relay(name, KnownRelay(credential.server, credential.ca_file))
         if active:
             file.known = file.known.with_active(name)
     try:
@@ -184,7 +190,7 @@ def _kept(asked: _Asked, workspace: str, named: bool) -> _Found | Absent:
 
 def _absent_in(workspace: str, known: Workspaces, named: bool) -> Absent:
     source = _name_of(workspace, named)
-    if workspace in known.servers or not known.servers:
+    if workspace in known.relays or not known.relays:
         return Absent(source, "no key is kept for it")
     return Absent(source, f"there is no such one here; there are: {known.names}", odd=True)
 

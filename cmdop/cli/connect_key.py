@@ -52,7 +52,7 @@ def set_key(given: Given, text: str, server: str | None, workspace: str | None, 
     known = load_workspaces(home())
     name = checked_name(workspace or given.workspace or known.active)
     url = parse_server(server or given.server or known.servers.get(name, DEFAULT_SERVER)).url
-    kept = keep(Credential(chosen, url, name))
+    kept = keep(Credential(chosen, url, name, known.ca_file(name, url)))
     if as_json:
         print_json(_fields(name, url, chosen.role.value, chosen.masked, key_in=kept.where))
         return

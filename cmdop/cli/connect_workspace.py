@@ -9,7 +9,7 @@ import click
 from cmdop.auth.credentials import Credential, Given, forget_key, kept_places, secret_name
 from cmdop.auth.keys import ApiKey, parse_key
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import changing_workspaces, load_workspaces
+from cmdop.auth.workspaces import KnownRelay, changing_workspaces, load_workspaces
 from cmdop.cli.keeping import checked_name, keep, stdin_lines
 from cmdop.cli.options import home, json_option, server_option
 from cmdop.cli.output import print_json, print_table
@@ -39,12 +39,13 @@ def list_workspaces(as_json: bool) -> None:
     known, places = load_workspaces(home()), kept_places(home())
     rows = []
     for name in sorted({*known.servers, *places}):
-        key = _key_of(name)
+        key, relay = _key_of(name), known.relays.get(name)
         rows.append(
             {
                 "workspace": name,
                 "active": name == known.active,
-                "server": known.servers.get(name),
+                "server": relay.server if relay else None,
+                "ca_file": str(relay.ca_file) if relay and relay.ca_file else None,
                 "key": key.masked if key else None,
                 "role": key.role.value if key else None,
                 "key_in": places.get(name),
@@ -98,7 +99,7 @@ def add_workspace(given: Given, name: str, server: str | None, api_key: str | No
     url = parse_server(server).url
     key = parse_key(_one_line() if api_key == "-" else api_key) if api_key else None
     _add(checked_name(name), url)
-    kept = keep(Credential(key, url, name)) if key else None
+    kept = keep(Credential(key, url, name, load_workspaces(home()).ca_file(name, url))) if key else None
     if as_json:
         fields = {"key": key.masked if key else None, "key_in": kept.where if kept else None}
         active = load_workspaces(home()).active == name
@@ -142,7 +143,7 @@ def _add(name: str, url: str) -> None:
         before = file.known.servers.get(name, url)
         if before != url:
             raise WorkspaceTaken(workspace=name, server=before)
-        file.known = file.known.with_server(name, url)
+        file.known = file.known.with_relay(name, KnownRelay(url, file.known.ca_file(name, url)))
 
 
 def _one_line() -> str:

@@ -23,7 +23,7 @@ import click
 
 from cmdop.auth.credentials import Credential, Given, find_credential, secret_name
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import changing_workspaces
+from cmdop.auth.workspaces import KnownRelay, changing_workspaces
 from cmdop.cli.progress import say
 from cmdop.errors import CmdopError, DemoFailed
 from cmdop.home import Home
@@ -125,7 +125,7 @@ def _workspace_key(home: Home, db: Path, server: str) -> str:
         kept = made.stdout.strip()
         Vault(home).keep(secret_name(MACHINE), kept)
     with changing_workspaces(home) as file:
-        file.known = file.known.with_server(MACHINE, server)
+        file.known = file.known.with_relay(MACHINE, KnownRelay(server))
     return kept
 
 

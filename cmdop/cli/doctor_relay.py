@@ -8,7 +8,7 @@ from typing import Final
 
 from cmdop.agent.identity import Enrolment
 from cmdop.auth.credentials import find_credential
-from cmdop.auth.workspaces import load_workspaces
+from cmdop.auth.workspaces import KnownRelay, load_workspaces
 from cmdop.cli.doctor_finding import Finding, Status, Subject, from_error
 from cmdop.cli.options import home
 from cmdop.cli.times import rfc3339
@@ -34,23 +34,26 @@ def which_relay(subject: Subject) -> Finding:
         subject.credential = find_credential(home(), subject.given)
     except CmdopError as error:
         subject.no_credential = error
-    server = subject.server = parse_server(subject.credential.server if subject.credential else _usual(subject))
+    found = subject.credential
+    relay = KnownRelay(found.server, found.ca_file) if found else _usual(subject)
+    subject.way = subject.way.to_relay(relay.ca_file)
+    server = subject.server = parse_server(relay.server)
     if not (server.secure or server.loopback or subject.way.insecure):
         raise PlainTextRefused(server=server.url)
     return Finding(Status.OK, f"{server.url}, port {server.port}")
 
 
-def _usual(subject: Subject) -> str:
+def _usual(subject: Subject) -> KnownRelay:
     """Which relay it would be if there were a credential; a machine that is only reached has its own."""
     if subject.given.server:
-        return subject.given.server
+        return KnownRelay(subject.given.server)
     try:
         known = load_workspaces(home())
         enrolled = Enrolment.load(home())
     except CmdopError:  # said already: it is why there is no credential
-        return DEFAULT_SERVER
-    usual = enrolled.server if enrolled else DEFAULT_SERVER
-    return known.servers.get(subject.given.workspace or known.active, usual)
+        return KnownRelay(DEFAULT_SERVER)
+    usual = KnownRelay(enrolled.server if enrolled else DEFAULT_SERVER)
+    return known.relays.get(subject.given.workspace or known.active, usual)
 
 
 def proxy(subject: Subject) -> Finding:

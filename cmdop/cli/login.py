@@ -60,12 +60,15 @@ def login(workspace: str | None, server: str | None, no_interactive: bool, way: 
         say("cancelled: nothing was kept")
         raise
     name = workspace or _name(welcome, entered.server, known)
-    kept = keep(Credential(entered.key, entered.server, name), active=True)
+    ca_file = way.ca_file.absolute() if way.ca_file else None
+    kept = keep(Credential(entered.key, entered.server, name, ca_file), active=True)
     if as_json:
-        print_json(_document(name, entered, welcome, kept))
+        print_json({**_document(name, entered, welcome, kept), "ca_file": ca_file and str(ca_file)})
     else:
         say(f'logged in to {entered.server} as {welcome.operator} ({welcome.role}); "{name}" is the active workspace')
         say(f"the key {entered.key.masked} is kept in {kept.place}")
+        if ca_file:
+            say(f"{ca_file} says whom to trust there, from now on")
     before = known.servers.get(name, entered.server)
     if before != entered.server:
         say(f'the workspace "{name}" was at {before} before')

@@ -53,7 +53,7 @@ def way_options(command: F) -> F:
 
 def the_way(insecure: bool, ca_file: Path | None) -> Way:
     """The way with these options in this environment."""
-    return Way(insecure, ca_file or trusted_file(), proxies_in(told_of_proxies()))
+    return Way(insecure, ca_file, proxies_in(told_of_proxies()), trusted_file())
 
 
 def trusted_file() -> Path | None:

@@ -102,7 +102,7 @@ class Place:
 
 def reach_relay(credential: Credential, way: Way = PLAIN_WAY, want_machines: bool = True) -> RelayLink:
     """A connection to the credential's relay, with the machines of the workspace if they are wanted."""
-    key = credential.key
+    key, way = credential.key, way.to_relay(credential.ca_file)
     to = Dialling(parse_server(credential.server), key.bearer, key.masked, way=way)
     return connect_relay(to, want_machines)
 

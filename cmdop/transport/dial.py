@@ -59,7 +59,7 @@ def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> Dialled
     if not (server.secure or server.loopback or way.insecure):
         raise PlainTextRefused(server=server.url)
     deadline = Deadline(timeout_seconds)
-    context = trusting(way.ca_file) if server.secure else None
+    context = trusting(way.trusted) if server.secure else None
     sock: socket.socket | None = None
     try:
         sock = connect(server, way, deadline)

@@ -34,7 +34,7 @@ def untrusted(
     if not issuer:
         reason = f"its certificate is not trusted ({message})"
     elif getattr(error, "verify_code", None) in _ISSUER_UNKNOWN:
-        by = "here" if way.ca_file is None else f"by {way.ca_file}"
+        by = "here" if way.trusted is None else f"by {way.trusted}"
         reason = f"its certificate was issued by {issuer}, which is not trusted {by}"
     else:
         reason = f"its certificate is not trusted ({message}); it was issued by {issuer}"

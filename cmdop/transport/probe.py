@@ -145,7 +145,7 @@ def _connect(server: ServerAddress, way: Way, timeout_seconds: float) -> socket.
 
 
 def _secured(server: ServerAddress, way: Way, timeout_seconds: float) -> ssl.SSLSocket:
-    context = trusting(way.ca_file)
+    context = trusting(way.trusted)
     sock = _connect(server, way, timeout_seconds)
     try:
         return context.wrap_socket(sock, server_hostname=server.host)

@@ -20,7 +20,7 @@ from cmdop.auth.credentials import (
 )
 from cmdop.auth.keys import ApiKey, new_workspace_key
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import Workspaces, changing_workspaces, load_workspaces
+from cmdop.auth.workspaces import KnownRelay, Workspaces, changing_workspaces, load_workspaces
 from cmdop.errors import BadKey, HomeUnusable, KeyringUnusable, NoApiKey
 from cmdop.home import Home
 from cmdop.limits import DEFAULT_SERVER
@@ -43,7 +43,7 @@ def kept(home: Home) -> Home:
 
 def two_workspaces(home: Home) -> None:
     with changing_workspaces(home) as file:
-        file.known = Workspaces("home", {"home": "ws://one", "work": "wss://two"})
+        file.known = Workspaces("home", {"home": KnownRelay("ws://one"), "work": KnownRelay("wss://two")})
     keep(home, "home", HOME)
     keep(home, "work", WORK)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import DEFAULT_WORKSPACE, FILE, Workspaces, changing_workspaces, load_workspaces
+from cmdop.auth.workspaces import DEFAULT_WORKSPACE, FILE, KnownRelay, Workspaces, changing_workspaces, load_workspaces
 from cmdop.errors import ConfigCorrupt, NoSuchWorkspace
 from cmdop.home import Home
 
@@ -24,28 +24,28 @@ def test_at_first_nothing_is_known(home: Home) -> None:
 
 
 def test_the_first_workspace_becomes_active_and_the_next_does_not() -> None:
-    one = Workspaces(DEFAULT_WORKSPACE, {}).with_server("home", "ws://one")
-    assert one == Workspaces("home", {"home": "ws://one"})
-    two = one.with_server("work", "wss://two")
-    assert two == Workspaces("home", {"home": "ws://one", "work": "wss://two"})
-    assert two.with_server("home", "ws://three").servers["home"] == "ws://three"
+    one = Workspaces(DEFAULT_WORKSPACE, {}).with_relay("home", KnownRelay("ws://one"))
+    assert one == Workspaces("home", {"home": KnownRelay("ws://one")})
+    two = one.with_relay("work", KnownRelay("wss://two"))
+    assert two == Workspaces("home", {"home": KnownRelay("ws://one"), "work": KnownRelay("wss://two")})
+    assert two.with_relay("home", KnownRelay("ws://three")).servers["home"] == "ws://three"
     assert one.servers == {"home": "ws://one"}
 
 
-HOME_AND_WORK = Workspaces("home", {"home": "ws://one", "work": "wss://two"})
+HOME_AND_WORK = Workspaces("home", {"home": KnownRelay("ws://one"), "work": KnownRelay("wss://two")})
 
 
 def test_another_one_is_made_active(home: Home) -> None:
-    assert HOME_AND_WORK.with_active("work") == Workspaces("work", HOME_AND_WORK.servers)
+    assert HOME_AND_WORK.with_active("work") == Workspaces("work", HOME_AND_WORK.relays)
     with pytest.raises(NoSuchWorkspace, match='there is no workspace "third" here') as caught:
         HOME_AND_WORK.with_active("third")
     assert caught.value.next_step.startswith("known here: home, work;")
 
 
 def test_when_the_active_one_goes_the_only_one_left_is_active_or_none() -> None:
-    three = HOME_AND_WORK.with_server("third", "ws://three")
-    assert HOME_AND_WORK.without("home") == Workspaces("work", {"work": "wss://two"})
-    assert HOME_AND_WORK.without("work") == Workspaces("home", {"home": "ws://one"})
+    three = HOME_AND_WORK.with_relay("third", KnownRelay("ws://three"))
+    assert HOME_AND_WORK.without("home") == Workspaces("work", {"work": KnownRelay("wss://two")})
+    assert HOME_AND_WORK.without("work") == Workspaces("home", {"home": KnownRelay("ws://one")})
     assert three.without("home").active == DEFAULT_WORKSPACE
     assert HOME_AND_WORK.without("home").without("work") == Workspaces(DEFAULT_WORKSPACE, {})
     with pytest.raises(NoSuchWorkspace):
@@ -53,16 +53,22 @@ def test_when_the_active_one_goes_the_only_one_left_is_active_or_none() -> None:
 
 
 def test_what_was_changed_in_one_is_put_back_and_what_others_changed_stays() -> None:
-    changed = HOME_AND_WORK.with_server("work", "ws://new").with_active("work").with_server("third", "ws://three")
+    changed = (
+        HOME_AND_WORK.with_relay("work", KnownRelay("ws://new"))
+        .with_active("work")
+        .with_relay("third", KnownRelay("ws://three"))
+    )
     back = changed.put_back("work", HOME_AND_WORK)
-    assert back == Workspaces("home", {"home": "ws://one", "third": "ws://three", "work": "wss://two"})
+    assert back == Workspaces(
+        "home", {"home": KnownRelay("ws://one"), "third": KnownRelay("ws://three"), "work": KnownRelay("wss://two")}
+    )
     assert changed.put_back("third", HOME_AND_WORK).servers == {"home": "ws://one", "work": "ws://new"}
 
 
 def test_where_something_is_raised_nothing_is_written(home: Home) -> None:
     def use_another_one() -> None:
         with changing_workspaces(home) as file:
-            file.known = file.known.with_server("home", "ws://one")
+            file.known = file.known.with_relay("home", KnownRelay("ws://one"))
             file.known.with_active("other")
 
     with pytest.raises(NoSuchWorkspace):
@@ -99,12 +105,12 @@ def _add(path: Path, writer: int, start: Any) -> None:
     for number in range(WRITES):
         name = f"{writer}-{number}"
         with changing_workspaces(home) as file:
-            file.known = file.known.with_server(name, "ws://one")
+            file.known = file.known.with_relay(name, KnownRelay("ws://one"))
         Vault(home).keep(name, name)
 
 
 def test_what_is_saved_is_loaded(home: Home) -> None:
-    known = Workspaces("größe", {"größe": "ws://one", "work": "wss://two"})
+    known = Workspaces("größe", {"größe": KnownRelay("ws://one"), "work": KnownRelay("wss://two")})
     with changing_workspaces(home) as file:
         file.known = known
     assert load_workspaces(home) == known
@@ -114,9 +120,19 @@ def test_what_is_saved_is_loaded(home: Home) -> None:
     }
 
 
+def test_whom_to_trust_goes_with_the_relay(home: Home) -> None:
+    with changing_workspaces(home) as file:
+        file.known = file.known.with_relay("home", KnownRelay("wss://one", Path("/ca.pem")))
+    known = load_workspaces(home)
+    assert home.read_json(FILE)["workspaces"] == {"home": {"server": "wss://one", "ca_file": "/ca.pem"}}
+    assert known.ca_file("home", "wss://one") == Path("/ca.pem")
+    assert known.ca_file("home", "wss://two") is None
+    assert known.ca_file("work", "wss://one") is None
+
+
 def test_what_a_newer_cmdop_adds_to_an_entry_does_no_harm(home: Home) -> None:
     home.write_json(FILE, {"active": "a", "workspaces": {"a": {"server": "ws://one", "colour": "red"}}, "new": 1})
-    assert load_workspaces(home) == Workspaces("a", {"a": "ws://one"})
+    assert load_workspaces(home) == Workspaces("a", {"a": KnownRelay("ws://one")})
 
 
 @pytest.mark.parametrize(

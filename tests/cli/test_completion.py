@@ -12,7 +12,7 @@ import click
 import pytest
 
 from cmdop.auth.keys import Role
-from cmdop.auth.workspaces import changing_workspaces
+from cmdop.auth.workspaces import KnownRelay, changing_workspaces
 from cmdop.cli.completion import SHELLS
 from cmdop.cli.root import COMPLETION_VARIABLE, VERBS, run
 from cmdop.client.machine_names import FILE
@@ -166,7 +166,11 @@ def test_a_key_that_is_none_is_no_word_of_an_error(
 
 def test_workspaces_are_completed_and_the_active_one_comes_first(complete: Complete, where: Home) -> None:
     with changing_workspaces(where) as file:
-        file.known = file.known.with_server("office", "wss://a").with_server("home", "wss://b").with_server("a b", "c")
+        file.known = (
+            file.known.with_relay("office", KnownRelay("wss://a"))
+            .with_relay("home", KnownRelay("wss://b"))
+            .with_relay("a b", KnownRelay("c"))
+        )
     for before in ("connect --workspace", "connect workspace use", "login --workspace", "session list --workspace"):
         assert complete(f"cmdop {before} ") == ["plain,office", "plain,home"], before
     assert complete("cmdop connect workspace remove h") == ["plain,home"]

@@ -10,7 +10,7 @@ import pytest
 from cmdop.auth.credentials import secret_name
 from cmdop.auth.keys import new_workspace_key
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import Workspaces, load_workspaces
+from cmdop.auth.workspaces import KnownRelay, Workspaces, load_workspaces
 from cmdop.cli.root import run
 from cmdop.home import Home
 from cmdop.limits import DEFAULT_SERVER
@@ -34,7 +34,7 @@ def test_a_key_is_kept_with_its_relay_and_shown_only_masked(where: Home, capsys:
         f"in {where.path}/secrets.json (there is no keyring here)\n"
     )
     assert Vault(where).get(secret_name("default")) == KEY.text
-    assert load_workspaces(where) == Workspaces("default", {"default": "ws://127.0.0.1:7421"})
+    assert load_workspaces(where) == Workspaces("default", {"default": KnownRelay("ws://127.0.0.1:7421")})
 
 
 def test_a_key_goes_to_the_usual_relay_or_the_one_that_was_known(where: Home) -> None:
@@ -54,7 +54,7 @@ def test_a_key_goes_to_the_usual_relay_or_the_one_that_was_known(where: Home) ->
 )
 def test_another_workspace_may_be_named_before_or_after(where: Home, words: list[str]) -> None:
     assert run(words) == 0
-    assert load_workspaces(where) == Workspaces("work", {"work": "ws://localhost"})
+    assert load_workspaces(where) == Workspaces("work", {"work": KnownRelay("ws://localhost")})
     assert Vault(where).get(secret_name("work")) == KEY.text
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 from cmdop.auth.credentials import Credential, Given, find_credential, keep_credential, kept_places, secret_name
 from cmdop.auth.keys import Role, new_key_id, new_relay_half, new_workspace_key
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import Workspaces, load_workspaces
+from cmdop.auth.workspaces import KnownRelay, Workspaces, changing_workspaces, load_workspaces
 from cmdop.cli.root import run
 from cmdop.home import Home
 
@@ -60,16 +61,27 @@ def test_the_list_shows_which_is_active_and_keys_only_masked(two: Home, capsys: 
 
 def test_the_list_is_one_json_document(two: Home, capsys: Said) -> None:
     Vault(two).forget(secret_name("work"))
+    with changing_workspaces(two) as file:
+        file.known = file.known.with_relay("work", KnownRelay("wss://two", Path("/ca.pem")))
     assert document(capsys, "list") == [
         {
             "workspace": "home",
             "active": True,
             "server": "ws://one",
+            "ca_file": None,
             "key": ADMIN.masked,
             "role": "admin",
             "key_in": "file",
         },
-        {"workspace": "work", "active": False, "server": "wss://two", "key": None, "role": None, "key_in": None},
+        {
+            "workspace": "work",
+            "active": False,
+            "server": "wss://two",
+            "ca_file": "/ca.pem",
+            "key": None,
+            "role": None,
+            "key_in": None,
+        },
     ]
 
 
@@ -129,7 +141,7 @@ def test_an_unknown_one_cannot_be_used_and_the_known_ones_are_named(two: Home, c
 def test_one_is_added_with_a_relay_and_without_a_key(where: Home, capsys: Said) -> None:
     assert workspace("add", "home", "--server", "localhost:7421") == 0
     assert capsys.readouterr().err == 'the workspace "home" at ws://localhost:7421 is known now\n'
-    assert load_workspaces(where) == Workspaces("home", {"home": "ws://localhost:7421"})
+    assert load_workspaces(where) == Workspaces("home", {"home": KnownRelay("ws://localhost:7421")})
     assert kept_places(where) == {}
 
 
@@ -190,7 +202,7 @@ def test_a_name_that_has_another_relay_is_not_taken_from_it(two: Home, capsys: S
 def test_one_is_removed_with_its_key_and_says_so(two: Home, capsys: Said) -> None:
     assert workspace("remove", "work") == 0
     assert capsys.readouterr().err == f'the workspace "work" and its key {OPERATOR.masked} are forgotten\n'
-    assert load_workspaces(two) == Workspaces("home", {"home": "ws://one"})
+    assert load_workspaces(two) == Workspaces("home", {"home": KnownRelay("ws://one")})
     assert kept_places(two) == {"home": "file"}
     assert OPERATOR.text.encode() not in two.file("secrets.json").read_bytes()
 

@@ -15,7 +15,7 @@ import pytest
 from cmdop.auth.credentials import Credential, Given, find_credential, keep_credential, kept_places, secret_name
 from cmdop.auth.keys import ApiKey, Role, new_workspace_key
 from cmdop.auth.vault import Vault
-from cmdop.auth.workspaces import Workspaces, load_workspaces
+from cmdop.auth.workspaces import KnownRelay, Workspaces, load_workspaces
 from cmdop.cli import login as login_module
 from cmdop.cli.root import run
 from cmdop.home import Home
@@ -130,6 +130,7 @@ def test_both_may_come_from_elsewhere(
         "workspace": "production",
         "active": True,
         "server": relay.url,
+        "ca_file": None,
         "operator": "ann",
         "role": "observer",
         "key": key.masked,
@@ -142,8 +143,24 @@ def test_the_workspace_may_have_another_name_here_and_becomes_active(relay: Rela
     keep_credential(where, Credential(STRANGER, "ws://one", "home"))
     person.writes(relay.url, relay.admin_key.text)
     assert run(["login", "--workspace", "work"]) == 0
-    assert load_workspaces(where) == Workspaces("work", {"home": "ws://one", "work": relay.url})
+    assert load_workspaces(where) == Workspaces("work", {"home": KnownRelay("ws://one"), "work": KnownRelay(relay.url)})
     assert find_credential(where, Given(workspace="home")).key == STRANGER
+
+
+def test_whom_to_trust_is_kept_with_the_relay_until_the_next_login(
+    relay: Relay, where: Home, person: Person, capsys: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    person.writes(relay.url, relay.admin_key.text)
+    assert run(["login", "--ca-file", "ca.pem"]) == 0
+    assert f"{tmp_path / 'ca.pem'} says whom to trust there" in capsys.readouterr().err
+    assert find_credential(where, Given()).ca_file == tmp_path / "ca.pem"
+    for said in (["key", "set", STRANGER.text], ["workspace", "add", "production", "-k", STRANGER.text]):
+        assert run(["connect", *said, "--server", relay.url]) == 0  # they ask nobody, and change nothing of it
+        assert find_credential(where, Given()) == Credential(STRANGER, relay.url, "production", tmp_path / "ca.pem")
+    person.writes(relay.url, relay.admin_key.text)
+    assert run(["login"]) == 0
+    assert find_credential(where, Given()).ca_file is None
 
 
 def test_a_name_that_another_relay_has_is_not_taken_from_it(
@@ -289,7 +306,7 @@ def test_logging_out_forgets_the_key_and_says_which(where: Home, capsys: Said) -
     keep_credential(where, Credential(STRANGER, "ws://one", "home"))
     assert run(["logout"]) == 0
     assert capsys.readouterr() == ("", f'the key {STRANGER.masked} of workspace "home" is forgotten\n')
-    assert load_workspaces(where) == Workspaces("home", {"home": "ws://one"})
+    assert load_workspaces(where) == Workspaces("home", {"home": KnownRelay("ws://one")})
     assert kept_places(where) == {}
 
 

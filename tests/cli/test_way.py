@@ -10,6 +10,7 @@ import pytest
 
 from cmdop.api import connect
 from cmdop.auth.keys import new_workspace_key
+from cmdop.auth.workspaces import KnownRelay, changing_workspaces
 from cmdop.cli import way
 from cmdop.cli.completion import answer
 from cmdop.cli.root import run
@@ -89,6 +90,22 @@ def test_every_verb_that_dials_a_relay_goes_the_way_that_was_said(line: str, dia
     assert {to.way.first(to.server).host for to in dialled} == {"proxy.example.org"}
 
 
+@pytest.mark.parametrize("line", [verb for verb in VERBS if verb != "login"])
+def test_every_verb_trusts_whom_its_workspace_trusts(
+    line: str, dialled: list[Dialling], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/env.pem")
+    with changing_workspaces(home) as file:
+        file.known = file.known.with_relay("home", KnownRelay(RELAY.url, Path("/kept.pem")))
+    run(line.split())
+    assert {to.way.trusted for to in dialled} == {Path("/kept.pem")}
+    dialled.clear()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{KEY.text}\n"))
+    monkeypatch.setenv("CMDOP_SERVER", "wss://another.example.org")
+    run(line.split())
+    assert {to.way.trusted for to in dialled} == {Path("/env.pem")}
+
+
 @pytest.mark.parametrize("verb", ["exec prod -- true", "key list", "machine accept prod", "password set prod"])
 def test_what_stands_before_the_verb_holds_for_it(verb: str, dialled: list[Dialling]) -> None:
     run(["connect", "--ca-file", "before.pem", "--insecure", *verb.split()])
@@ -131,10 +148,10 @@ def test_without_anything_it_is_straight() -> None:
 
 def test_the_environment_stands_behind_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/env.pem")
-    assert the_way(False, None).ca_file == Path("/env.pem")
-    assert the_way(False, Path("given.pem")).ca_file == Path("given.pem")
+    assert the_way(False, None).trusted == Path("/env.pem")
+    assert the_way(False, Path("given.pem")).trusted == Path("given.pem")
     monkeypatch.setenv("SSL_CERT_FILE", "")
-    assert the_way(False, None).ca_file is None
+    assert the_way(False, None).trusted is None
 
 
 def test_proxies_are_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
