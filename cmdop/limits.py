@@ -128,7 +128,7 @@ WINDOW_MIN_BYTES: Final = 256 * KIB
 WINDOW_FLOOR_BYTES: Final = 16 * KIB
 """The window on a path so slow that more would stand in it for too long."""
 WINDOW_MAX_BYTES: Final = 8 * MIB
-INPUT_WINDOW_BYTES: Final = 256 * KIB
+INPUT_WINDOW_BYTES: Final = 1 * MIB
 """Input that a client may have sent and not yet seen acknowledged."""
 INPUT_BACKLOG_MAX_BYTES: Final = 4 * MIB
 """Typed beyond the input window and kept; past it the terminal is not read, so that

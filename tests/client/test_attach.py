@@ -152,11 +152,11 @@ def test_the_end_of_a_terminal_leaves(created: bool) -> None:
 
 
 def test_the_end_of_a_pipe_leaves_a_session_of_somebody_else_once_the_machine_has_all_of_it() -> None:
-    attached, typed = Attached(FakeTerminal(is_tty=False), ready=Ready("0" * 16, 0, 0)), bytes(600 * KIB)
+    attached, typed = Attached(FakeTerminal(is_tty=False), ready=Ready("0" * 16, 0, 0)), bytes(2 * INPUT_WINDOW_BYTES)
     attached.terminal.press(typed, b"\x1b", b"")
     attached.far.until_typed(INPUT_WINDOW_BYTES)
     assert attached.far.messages == []
-    for acked in range(INPUT_WINDOW_BYTES // 4, 600 * KIB, INPUT_WINDOW_BYTES // 4):
+    for acked in range(INPUT_WINDOW_BYTES // 4, len(typed), INPUT_WINDOW_BYTES // 4):
         attached.far.until_typed(acked)
         attached.far.send(RecordKind.ACK, acked)
     assert attached.far.until_typed(len(typed) + 1) == typed + b"\x1b"
@@ -216,7 +216,7 @@ def test_ctrl_d_leaves_while_nothing_of_the_network_answers() -> None:
 
 
 def test_ctrl_d_leaves_while_the_window_of_what_is_typed_is_full(attached: Attached) -> None:
-    attached.terminal.press(*[b"x" * 60_000] * 6, b"y\x04")
+    attached.terminal.press(*[b"x" * 60_000] * (INPUT_WINDOW_BYTES // 60_000 + 2), b"y\x04")
     assert attached.outcome() == Detached()
     attached.far.until_typed(INPUT_WINDOW_BYTES)
 
