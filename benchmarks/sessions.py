@@ -33,6 +33,7 @@ from cmdop.winsize import DEFAULT_WINSIZE, Winsize
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import Detach, Resize
 
+LOOKS = 5
 STEP_SECONDS = 60.0
 """The longest that a word may take to both clients."""
 
@@ -129,6 +130,15 @@ def look(stack: LocalStack, home: Home) -> dict[str, Held]:
     return {name: held(pid) for name, pid in pids(stack, home).items()}
 
 
+def steady(stack: LocalStack, home: Home) -> dict[str, Held]:
+    """The least of what they hold at a few moments: one that just comes in has a thread for it."""
+    looks = []
+    for _ in range(LOOKS):
+        time.sleep(1)
+        looks.append(look(stack, home))
+    return {name: Held(*map(min, *(one[name] for one in looks))) for name in looks[0]}
+
+
 def grown(before: dict[str, Held], after: dict[str, Held]) -> list[str]:
     """What a process holds more of."""
     found = []
@@ -163,8 +173,8 @@ def main() -> int:
             user.start()
         minutes = []
         for minute in range(1, options.minutes):
-            time.sleep(60)
-            minutes.append(look(stack, home))
+            time.sleep(60 - LOOKS)
+            minutes.append(steady(stack, home))
             print(minute, minutes[-1], flush=True)
         for user in users:
             user.join(2 * STEP_SECONDS + 60)

@@ -133,6 +133,7 @@ class FrameReader:
         """The next whole message, or a frame that is none, or None until more is fed."""
         data, at = self._data, self._at
         if at >= len(data):
+            self._data, self._at = b"", 0  # or a flood's last piece would stay until more comes
             return None
         size, start = self._layout(data, at)
         if size > self._max_bytes:

@@ -15,7 +15,10 @@ from cmdop.transport.connection import Connection
 from cmdop.transport.outbox import Outbox
 from cmdop.transport.tls import Tls
 
+RECEIVE_MIN_BYTES: Final = 4 * KIB
 RECEIVE_BYTES: Final = 64 * KIB
+"""What recv is given room for: the first while little comes, the second in a flood. Every thread
+that waits in recv holds that room, and a relay has a thread for each connection."""
 _NOT_SENT_BYTES: Final = 128 * KIB
 
 
@@ -41,6 +44,7 @@ class SocketConnection(Connection):
         self.remote = remote
         self._sock, self._tls = sock, tls
         self._outbox = Outbox(sock, name, queue_max_bytes, tls.seal if tls else None)
+        self._room_bytes = RECEIVE_MIN_BYTES
         # Guards the decision who closes; the closing itself is done outside of it.
         self._closing = threading.Lock()
 
@@ -92,13 +96,17 @@ class SocketConnection(Connection):
     def _receive_some(self) -> bytes:
         """What one call of recv brings; b"" for the beginning of a TLS record."""
         try:
-            data = self._sock.recv(RECEIVE_BYTES)
+            data = self._sock.recv(self._room_bytes)
         except TimeoutError:
             raise  # only while the connection is being made
         except OSError as error:
             raise ConnectionClosed(reason=error.strerror or str(error)) from error
         if not data:
             raise ConnectionClosed(reason="the other end closed it")
+        if len(data) < RECEIVE_MIN_BYTES:
+            self._room_bytes = RECEIVE_MIN_BYTES
+        elif len(data) == self._room_bytes:
+            self._room_bytes = RECEIVE_BYTES
         return data if self._tls is None else self._tls.open(data)
 
     @abstractmethod

@@ -7,6 +7,7 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,34 @@ def test_a_message_longer_than_our_longest_is_refused_by_the_accepting_end(ends:
         accepted.receive()
     with pytest.raises(CmdopError):
         dialled.receive()
+
+
+class Recording:
+    """A socket that tells how much it was asked to receive."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.asked: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv(self, size: int) -> bytes:
+        self.asked.append(size)
+        return self._sock.recv(size)
+
+
+@pytest.mark.parametrize("receiving", [0, 1])
+def test_who_waits_has_little_room_in_its_hand_and_a_flood_has_much(receiving: int) -> None:
+    """Each thread that waits holds its room, and a relay has one for each connection."""
+    with two_ends() as ends:
+        sender, receiver = ends[1 - receiving], ends[receiving]
+        recording = receiver._sock = Recording(receiver._sock)  # type: ignore[assignment]
+        for size in (10, 60_000, 10, 10):
+            sender.send(bytes(size))
+            assert receiver.receive() == bytes(size)
+        assert recording.asked[0] == recording.asked[-1] < 10_000
+        assert max(recording.asked) > 60_000
 
 
 def test_both_ends_are_selectable(ends: Ends) -> None:

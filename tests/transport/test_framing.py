@@ -120,6 +120,19 @@ def test_fragments_without_content_take_no_memory_however_many_come() -> None:
     assert fragments.add(b"x", continues=True, last=True) == b"x"
 
 
+def test_what_was_read_is_not_kept() -> None:
+    """A relay has a reader for each connection, and each has seen a flood."""
+    tracemalloc.start()
+    try:
+        reader = FrameReader(masked=False, max_bytes=MESSAGE_MAX_BYTES)
+        reader.feed(binary_frame(bytes(60_000), masked=False))
+        assert reader.next() == bytes(60_000)
+        assert reader.next() is None
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_fragments_are_together_no_longer_than_a_message() -> None:
     fragments = Fragments(10)
     fragments.add(bytes(10), continues=False, last=False)
