@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import signal
+import ssl
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from cmdop.cli.relay_options import db_option
 from cmdop.logline import LogLine
 from cmdop.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from cmdop.client.mailbox import Mailbox
+
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command()
@@ -27,44 +34,37 @@ def serve(listen: str, db: Path, tls_cert: Path | None, tls_key: Path | None, in
     \b
       cmdop relay serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
     """
+    from cmdop.client.mailbox import Mailbox
+    from cmdop.relay.listen import listen_address, need_safe, server_tls
+    from cmdop.terminal.signals import handled
+    from cmdop.transport.address import ServerAddress
+
+    stop: Mailbox[int] = Mailbox()
+    with closing(stop), handled(_STOPPING, stop.put, keep_ignored=False), stop.hearing_signals():
+        _log_to_stderr()
+        address = listen_address(listen)
+        tls = server_tls(tls_cert, tls_key)
+        if not need_safe(ServerAddress(tls is not None, *address), insecure=insecure):
+            click.echo(
+                "warning: --insecure: who can see this network can see keys that are shown to this relay.", err=True
+            )
+        with closing(SqliteStore(db)) as store:
+            _serve(store, address, tls, stop)
+
+
+def _serve(store: SqliteStore, address: tuple[str, int], tls: ssl.SSLContext | None, stop: Mailbox[int]) -> None:
+    """Be a relay until something is in `stop`."""
     from cmdop.cli.runtime import settle
     from cmdop.relay.control import RelayControl
-    from cmdop.relay.listen import listen_address, need_safe, server_tls
     from cmdop.relay.server import RelayServer
     from cmdop.transport.address import ServerAddress
 
-    stop = _stop_signals()
-    _log_to_stderr()
-    address = listen_address(listen)
-    tls = server_tls(tls_cert, tls_key)
-    if not need_safe(ServerAddress(tls is not None, *address), insecure=insecure):
-        click.echo("warning: --insecure: who can see this network can see keys that are shown to this relay.", err=True)
-    store = SqliteStore(db)
-    server = RelayServer(store, address, tls)
-    try:
+    with closing(RelayServer(store, address, tls)) as server:
         settle()
         server.start()
-        control = RelayControl(db, server.switch)
-        try:
+        with closing(RelayControl(store.path, server.switch)):
             click.echo(f"cmdop relay listening on {ServerAddress(tls is not None, *server.address).url}", err=True)
             stop.get()
-        finally:
-            control.close()
-    finally:
-        server.close()
-        store.close()
-
-
-def _stop_signals() -> queue.SimpleQueue[int]:
-    """Gets the number of a signal that asks to stop.
-
-    A SimpleQueue may be put to from a signal handler, whatever the main thread was
-    doing with it; an Event may not.
-    """
-    stop: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: stop.put(number))
-    return stop
 
 
 def _log_to_stderr() -> None:

@@ -1,9 +1,18 @@
-"""Waking who selects."""
+"""Waking who selects, by whatever happens in the process: signals, too.
+
+Python's own handlers of signals are run by the main thread, between two of its steps. A
+signal that comes just before it blocks, or that the kernel gives to another thread, is
+handled only once something else wakes it. So a signal rings the bell by itself, whatever
+main is about to do (signal.set_wakeup_fd), and main blocks in select on that.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 
 
 class Bell:
@@ -17,11 +26,6 @@ class Bell:
     def fileno(self) -> int:
         return self._ear.fileno()
 
-    @property
-    def ringing_fd(self) -> int:
-        """The descriptor of a socket; one byte written there is a ring."""
-        return self._bell.fileno()
-
     def ring(self) -> None:
         """From any thread. One that rings already is enough."""
         with contextlib.suppress(OSError):
@@ -30,6 +34,19 @@ class Bell:
     def silence(self) -> None:
         with contextlib.suppress(OSError):
             self._ear.recv(4096)
+
+    @contextlib.contextmanager
+    def hearing_signals(self) -> Iterator[None]:
+        """Let signals ring, for the length of a `with` block. Elsewhere than on the main thread,
+        which alone hears of them, it does nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
 
     def close(self) -> None:
         """By the thread that listens, as its last act; who rings later is not heard."""

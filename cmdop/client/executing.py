@@ -124,7 +124,8 @@ class Executing:
         try:
             if self._supply is not None:
                 self._supply.start()
-            return self._until(deadline)
+            with self._bell.hearing_signals():
+                return self._until(deadline)
         except _LOSSES as error:
             reason = error.details.get("reason") or error.sentence
             raise CommandLost(host=self._stream.about.host, reason=reason) from error

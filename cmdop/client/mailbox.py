@@ -1,20 +1,13 @@
-"""What main waits for, in such a way that no signal comes too late.
-
-Python's own handlers of signals are run by the main thread, between two of its steps. A
-signal that comes just before it blocks in a lock, as every queue does, or that the kernel
-gives to another thread, is handled only once something else wakes it. Here main blocks
-in select, and a signal rings the bell by itself, whatever main is about to do
-(signal.set_wakeup_fd).
+"""What main waits for, in such a way that no signal comes too late: not in a lock, as every
+queue does, but in select on a bell (client/bell.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import queue
-import signal
-import threading
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
 from cmdop.client.bell import Bell
@@ -51,18 +44,9 @@ class Mailbox(Generic[T]):
                 raise queue.Empty
             wait_for_any([self._bell.fileno()], [], left_seconds)
 
-    @contextlib.contextmanager
-    def hearing_signals(self) -> Iterator[None]:
-        """Let signals wake who gets, for the length of a `with` block. Elsewhere than on the
-        main thread, which alone hears of them, it does nothing."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.set_wakeup_fd(self._bell.ringing_fd, warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(before)
+    def hearing_signals(self) -> AbstractContextManager[None]:
+        """Let signals wake who gets, for the length of a `with` block (`Bell.hearing_signals`)."""
+        return self._bell.hearing_signals()
 
     def close(self) -> None:
         """By who gets, as its last act. What is put later is lost; twice is quiet."""

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +19,12 @@ import pytest
 from cmdop.auth.keys import ApiKey, Role, parse_key
 from cmdop.cli.root import run
 from cmdop.relay import admin
+from cmdop.relay.server import RelayServer
 from cmdop.store.interface import MachineRow
 from cmdop.store.sqlite import SqliteStore
 from cmdop.transport.address import WANT_HEADER, WANT_MACHINES, parse_server
 from cmdop.transport.dial import Dialling, dial
+from tests.client.elsewhere import POSIX_ONLY, elsewhere
 from tests.relay.talker import MACHINE_ID, Talker
 
 
@@ -278,14 +281,14 @@ def test_a_relay_that_was_killed_leaves_nothing_in_the_way(db: Path, cmdop: Cmdo
     assert again.stop()[0] == 0
 
 
-def test_a_port_that_is_taken_is_a_sentence(cmdop: Cmdop, keep_signals: None) -> None:
+def test_a_port_that_is_taken_is_a_sentence(cmdop: Cmdop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = cmdop("serve", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert done.status == 1
     assert "cannot listen on 127.0.0.1:" in done.err
 
 
-def test_plain_text_off_loopback_is_refused(cmdop: Cmdop, keep_signals: None) -> None:
+def test_plain_text_off_loopback_is_refused(cmdop: Cmdop) -> None:
     done = cmdop("serve", "--listen", "0.0.0.0:0")
     assert done.status == 4
     assert "--tls-cert" in done.err
@@ -304,17 +307,26 @@ def test_insecure_says_what_it_means(db: Path) -> None:
 
 
 @pytest.mark.parametrize("listen", ["7420", "host", "::1:7420"])
-def test_an_address_that_is_none_is_wrong_usage(cmdop: Cmdop, keep_signals: None, listen: str) -> None:
+def test_an_address_that_is_none_is_wrong_usage(cmdop: Cmdop, listen: str) -> None:
     assert cmdop("serve", "--listen", listen).status == 2
 
 
-@pytest.fixture
-def keep_signals() -> Iterator[None]:
-    """`serve` takes over signals; in this process it has to give them back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+@POSIX_ONLY
+def test_a_signal_that_another_thread_gets_stops_it_at_once(
+    cmdop: Cmdop, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = RelayServer.start
+
+    def start_and_be_stopped(server: RelayServer) -> None:
+        start(server)
+        threading.Timer(0.05, send).start()
+
+    monkeypatch.setattr(RelayServer, "start", start_and_be_stopped)
+    with elsewhere(signal.SIGTERM) as send:
+        done = cmdop("serve", "--listen", "127.0.0.1:0")
+    assert done.status == 0
+    assert "listening on ws://127.0.0.1:" in done.err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_the_records_are_in_the_home_by_default(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,7 @@ from cmdop.client.executing import CommandEnd, Executing, executable
 from cmdop.client.stream import MachineStream, StreamAbout
 from cmdop.errors import CommandLost, ConnectionClosed, OutputLost, RemoteProtocolError, RoleTooLow, UsageError
 from cmdop.limits import DATA_MAX_BYTES, WINDOW_MIN_BYTES
+from cmdop.terminal.signals import handled
 from cmdop.transport.memory import memory_pair
 from cmdop.winsize import Winsize
 from cmdop.wire.exec_messages import EXEC_MESSAGES, Execute, InputEnded, OutputEnded, Signal, Started
@@ -19,6 +21,7 @@ from cmdop.wire.frame import FrameKind, decode_frame, encode_frame
 from cmdop.wire.message import Message, Unknown
 from cmdop.wire.record import Record, RecordKind, decode_record, encode_record
 from cmdop.wire.session_messages import SESSION_MESSAGES, Ended, Ready, Refused, Resize
+from tests.client.elsewhere import POSIX_ONLY, elsewhere
 from tests.client.far_end import STREAM, channels
 
 TIMEOUT_SECONDS = 10.0
@@ -267,6 +270,32 @@ def test_who_is_told_to_end_leaves_with_that_signal(machine: Machine) -> None:
     local = Local(machine).start()
     local.executing.leave(15)
     assert local.ended() == CommandEnd(0, 15)
+
+
+@POSIX_ONLY
+def test_an_interrupt_that_another_thread_gets_is_acted_on_before_anything_else_happens(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cmdop.client.executing.PING_INTERVAL_SECONDS", 1000.0)
+    monkeypatch.setattr("cmdop.client.executing.LINK_DEAD_SECONDS", 1000.0)
+    executing = Local(machine).executing
+
+    def interrupt() -> None:
+        machine.until(lambda: machine.credits)  # main is about to block
+        send()
+        with machine.changed:
+            machine.changed.wait_for(lambda: machine.messages, TIMEOUT_SECONDS)
+        machine.says(Ended(0))
+
+    with (
+        elsewhere(signal.SIGUSR2) as send,
+        handled([signal.SIGUSR2], lambda _: executing.interrupt(), keep_ignored=False),
+    ):
+        for offset in range(0, WINDOW_MIN_BYTES - DATA_MAX_BYTES, DATA_MAX_BYTES):
+            machine.sends(OUTPUT, offset, bytes(DATA_MAX_BYTES))
+        threading.Thread(target=interrupt, daemon=True).start()
+        assert executing.run() == CommandEnd(0)
+    assert machine.messages == [Signal("INT")]
 
 
 def test_a_new_size_is_told(machine: Machine) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from cmdop.client.mailbox import Mailbox
+from tests.client.elsewhere import POSIX_ONLY, elsewhere
 
 TIMEOUT_SECONDS = 10.0
 
@@ -54,21 +53,12 @@ def put_by(number: int, mailbox: Mailbox[int]) -> Iterator[None]:
         signal.signal(number, before)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are the process's own there")
+@POSIX_ONLY
 def test_a_signal_that_another_thread_gets_wakes_main(mailbox: Mailbox[int]) -> None:
     """It does not interrupt what main blocks in, just as one that came a moment before."""
-
-    def get_it() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
-        os.kill(os.getpid(), signal.SIGUSR2)
-
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
-    try:
-        with put_by(signal.SIGUSR2, mailbox):
-            threading.Timer(0.05, get_it).start()
-            assert mailbox.get(TIMEOUT_SECONDS) == signal.SIGUSR2
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with put_by(signal.SIGUSR2, mailbox), elsewhere(signal.SIGUSR2) as send:
+        threading.Timer(0.05, send).start()
+        assert mailbox.get(TIMEOUT_SECONDS) == signal.SIGUSR2
 
 
 def test_whoever_is_not_main_is_left_alone(mailbox: Mailbox[int]) -> None:
