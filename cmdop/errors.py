@@ -660,13 +660,16 @@ class LocalProtocolError(CmdopError):
     hint = "this is a mistake in cmdop: please report it"
 
 
-def from_peer(code: str, sentence: str, **details: Any) -> CmdopError:
+def from_peer(code: str, sentence: str, needed: str = "", **details: Any) -> CmdopError:
     """The error that a peer named by its code, in the peer's words where it sent any.
 
-    An unknown code becomes a ConnectionClosed. Control characters are taken out of the
-    words, as they will be shown on a terminal.
+    `needed` is the role that whoever may not do what was asked for lacks. An unknown code
+    becomes a ConnectionClosed. Control characters are taken out of the words, as they will
+    be shown on a terminal.
     """
     told = _printable(sentence)
+    if needed and code == RoleTooLow.code:
+        details["needed"] = needed
     for kind in _tree(CmdopError):
         if kind.code == code:
             return kind(**{**details, "told": told} if told else details)

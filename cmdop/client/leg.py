@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from cmdop.auth.keys import Role
 from cmdop.errors import (
     CmdopError,
     EnrollmentRefused,
@@ -69,4 +70,4 @@ def closed_error(message: Closed, host: str, stream: int) -> CmdopError:
     code = message.code if message.code in _UNSEALED else ""
     leg = Leg.YOU_RELAY if stream == CONNECTION_STREAM else Leg.RELAY_MACHINE
     said = message.reason or ("" if code else message.code or "the other end closed it")
-    return from_peer(code, said, host=host, needed="operator", leg=leg)
+    return from_peer(code, said, needed=Role.OPERATOR.value, host=host, leg=leg)

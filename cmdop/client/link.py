@@ -151,7 +151,7 @@ class RelayLink:
             if isinstance(message, kind):
                 return message
             if isinstance(message, Denied):
-                raise from_peer(message.code, message.reason, server=self.server, needed=Role.ADMIN.value)
+                raise from_peer(message.code, message.reason, needed=Role.ADMIN.value, server=self.server)
             if isinstance(message, Closed):
                 raise closed_error(message, "", CONNECTION_STREAM)
 

@@ -12,4 +12,5 @@ def refusal(refused: Refused, host: str, session: str = "") -> CmdopError:
     role is always that it is no operator's."""
     if refused.code == PasswordRefused.code:
         return PasswordRefused(host=host)
-    return from_peer(refused.code, refused.reason, host=host, session=session, needed=Role.OPERATOR.value)
+    about = {"host": host, "session": session} if session else {"host": host}
+    return from_peer(refused.code, refused.reason, needed=Role.OPERATOR.value, **about)

@@ -33,3 +33,15 @@ def test_the_machine_is_called_what_it_is_called_here() -> None:
     assert refusal(Refused("wrong-password", "wrong password for the machine"), "prod").sentence == (
         "wrong password for prod"
     )
+
+
+@pytest.mark.parametrize(
+    ("refused", "details"),
+    [
+        (Refused("token-missing", "say the password"), {"host": "prod"}),
+        (Refused("role-too-low", SAID), {"host": "prod", "needed": "operator"}),
+    ],
+)
+def test_only_what_an_error_is_about_is_in_its_details(refused: Refused, details: dict[str, str]) -> None:
+    assert refusal(refused, "prod").details == {**details, "told": refused.reason}
+    assert refusal(refused, "prod", "0123").details == {**details, "told": refused.reason, "session": "0123"}
