@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cmdop.auth.keys import Role
 from cmdop.wire.relay_messages import Closed
 from cmdop.wire.session_messages import Refused
 from tests_e2e.conftest import User
@@ -23,6 +24,19 @@ def test_the_banner_is_exactly_as_promised(ann: User, relay: MockRelay) -> None:
     ann.cmdop("connect", "prod-api-1")
     relay.wait_attached()
     assert ann.terminal.expect(b"SIGINT\r\n") == BANNER
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.OBSERVER])
+def test_who_only_watches_is_told_so_and_no_key_is_sent(ann: User, relay: MockRelay, role: Role) -> None:
+    relay.key = relay.admin_key.for_role(role, relay.key.key_id, relay.key.relay_half)
+    ann.env["CMDOP_API_KEY"] = relay.key.text
+    job = ann.cmdop("connect", "prod-api-1", *["--read-only"] * (role is Role.OPERATOR))
+    assert relay.wait_attached().read_only is (role is Role.OPERATOR)
+    assert relay.wait_opened().role == "observer"
+    ann.terminal.expect_exact("[connect] attached — Ctrl-D to disconnect, read-only: no other key is sent\r\n".encode())
+    ann.terminal.type(b"rm -rf /\r\x03\x04")
+    assert job.wait() == 0
+    assert relay.typed == b""
 
 
 def test_what_the_shell_says_comes_right_behind_the_banner(ann: User, relay: MockRelay) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmdop.auth.credentials import Credential
 from cmdop.auth.device import device_key
+from cmdop.auth.keys import Role
 from cmdop.cli import runtime
 from cmdop.cli.attach_told import JsonLines, Words
 from cmdop.cli.machine_keys import known_machines
@@ -70,17 +71,19 @@ def _attach(options: ConnectOptions, credential: Credential, where: Home, told: 
         def rejoin(before: Joined, place: Place) -> Joined:
             return resume_session(credential, device, wanted, before, place, passwords)
 
+        # A stray key ends no observer's attach; what a pipe brings is for the machine to refuse.
+        watches = options.read_only or (credential.key.role is Role.OBSERVER and terminal.is_tty)
         runtime.settle()
         attach = Attach(
             joined,
             terminal,
             KeyMachine(leaving) if leaving is not None else KeyMachine(),
             rejoin,
-            read_only=options.read_only,
+            read_only=watches,
             told_size=wanted.terminal.winsize,
             tell=lambda event: told.event(event, attach.at_line_start),
         )
-        told.joined(joined.ready, terminal.is_tty)
+        told.joined(joined.ready, terminal.is_tty, watches)
         outcome = attach.run(told.attached)
         told.put_back(attach.at_line_start)
     return outcome

@@ -28,12 +28,15 @@ class Words(Banner):
     def __init__(self, options: ConnectOptions) -> None:
         self._options = options
         self._keys = options.detach_keys or "Ctrl-D"
-        self._is_tty = False
+        self._is_tty = self._watches = False
         self._kept_seconds = GRACE_SECONDS
 
-    def joined(self, ready: Ready, is_tty: bool) -> None:
-        """The session is ready; from now on the terminal is being made raw, if it is one."""
-        self._is_tty, self._kept_seconds = is_tty, ready.kept_seconds
+    def joined(self, ready: Ready, is_tty: bool, watches: bool) -> None:
+        """The session is ready; from now on the terminal is being made raw, if it is one.
+
+        Who `watches` types nothing into it.
+        """
+        self._is_tty, self._watches, self._kept_seconds = is_tty, watches, ready.kept_seconds
         if ready.notice:
             say(f"[connect] {ready.notice}")
 
@@ -42,7 +45,8 @@ class Words(Banner):
         say(f"[connect] {text}")
 
     def attached(self) -> None:
-        say(f"[connect] attached — {self._keys} to disconnect, Ctrl-C forwards as SIGINT", end=raw_line_end())
+        others = "read-only: no other key is sent" if self._watches else "Ctrl-C forwards as SIGINT"
+        say(f"[connect] attached — {self._keys} to disconnect, {others}", end=raw_line_end())
 
     def event(self, event: Event, at_line_start: bool) -> None:
         """Something happened; only a link that is down is worth a line."""
@@ -101,7 +105,7 @@ class JsonLines:
     def interrupt(self, text: str) -> None:
         """Each event has a line of its own anyway."""
 
-    def joined(self, ready: Ready, is_tty: bool) -> None:
+    def joined(self, ready: Ready, is_tty: bool, watches: bool) -> None:
         self._kept_seconds = ready.kept_seconds
         if ready.notice:
             _emit("notice", text=ready.notice)

@@ -34,9 +34,9 @@ class Terminal(io.StringIO):
         raise OSError("there is no select for it")
 
 
-def words(ready: Ready = READY, is_tty: bool = True, **options: Any) -> Words:
+def words(ready: Ready = READY, is_tty: bool = True, watches: bool = False, **options: Any) -> Words:
     told = Words(ConnectOptions("prod", Given(), **options))
-    told.joined(ready, is_tty)
+    told.joined(ready, is_tty, watches)
     return told
 
 
@@ -141,7 +141,7 @@ def test_in_json_each_event_is_an_object_on_a_line_of_its_own(
 
 def test_in_json_the_end_is_an_event(capsys: Said) -> None:
     told = JsonLines("prod")
-    told.joined(KEPT, True)
+    told.joined(KEPT, True, False)
     told.attached()
     told.put_back(False)
     told.over(Detached())
