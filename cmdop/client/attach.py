@@ -101,11 +101,6 @@ class Attach:
         """Whether the cursor is most likely at the beginning of a line."""
         return self._told_last or self._show.at_line_start
 
-    @property
-    def kept_seconds(self) -> float:
-        """How long the session lives without a client."""
-        return self._first.ready.kept_seconds
-
     def leave(self) -> None:
         """Detach, whatever was typed and not sent. From any thread; never waits, and twice is quiet."""
         self._events.put(Detached())

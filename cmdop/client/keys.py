@@ -300,8 +300,3 @@ def _parse_key(name: str, text: str) -> int:
         reason=f'--detach-keys "{text}": "{name}" is no key; write characters and ctrl-LETTER, '
         "separated by commas, as in ctrl-p,ctrl-q"
     )
-
-
-def describe_detach_keys(keys: bytes) -> str:
-    """The sequence as people read it: `Ctrl-D`, `Ctrl-P Ctrl-Q`."""
-    return " ".join(chr(key) if key > 0x20 else f"Ctrl-{chr(key | 0x40)}" for key in keys)

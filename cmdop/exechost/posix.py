@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal as signals
@@ -173,7 +172,3 @@ def _close(fd: int) -> None:
     if fd >= 0:
         with contextlib.suppress(OSError):
             os.close(fd)
-
-
-MISSING = (errno.ENOENT, errno.ENOTDIR)
-"""What an exec fails with where there is no such program."""

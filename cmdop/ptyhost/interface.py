@@ -44,11 +44,6 @@ class Exited(NamedTuple):
     status: int
     signal: int = 0
 
-    @property
-    def shell_status(self) -> int:
-        """One number, as a shell's `$?` has it: 128+n for a signal."""
-        return 128 + self.signal if self.signal else self.status
-
 
 class PtyClosed(Exception):
     """The program's output is at its end, or nobody is left to take input."""

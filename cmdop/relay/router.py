@@ -154,11 +154,6 @@ class Router(Generic[C]):
             del self._agents[entry.machine_id]
         return [Send(far.connection, far.stream, closed) for far in fars if far is not None]
 
-    @property
-    def joins(self) -> int:
-        """How many joins there are."""
-        return sum(len(self._entries[agent].far) for agent in self._agents.values())
-
     def _add(self, connection: C, entry: _Entry[C]) -> _Entry[C]:
         if connection in self._entries:
             raise ValueError("a connection is added twice")

@@ -102,10 +102,6 @@ class ReceiveWindow:
         """What is granted: output below it may come."""
         return self._granted
 
-    def first_grant(self) -> int:
-        """The limit to grant before anything was received."""
-        return self._granted
-
     def received(self, size: int, now: float) -> None:
         """A whole record of output came, before it is written out."""
         self._received += size

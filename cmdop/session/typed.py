@@ -37,10 +37,6 @@ class TypedOut:
         """Typed, and for want of window not yet sent."""
         return self.end - self._sent
 
-    @property
-    def unacked_bytes(self) -> int:
-        return len(self._kept)
-
     def type(self, data: bytes) -> None:
         self._kept += data
 

@@ -43,10 +43,6 @@ class Register(Message, frozen=True):
     command: Command = ()
     redraw: bool = False
 
-    def __repr__(self) -> str:
-        shown = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "session_token")
-        return f"Register({', '.join(f'{name}={value!r}' for name, value in shown)}, session_token=...)"
-
 
 class AuthChallenge(Message, frozen=True):
     """The machine asks for a password; `tries_left` before it hangs up."""

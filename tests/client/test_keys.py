@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.client.key_encoding import is_silent, legacy_byte
-from cmdop.client.keys import DEFAULT_DETACH_KEYS, KeyMachine, Typed, describe_detach_keys, parse_detach_keys
+from cmdop.client.keys import DEFAULT_DETACH_KEYS, KeyMachine, Typed, parse_detach_keys
 from cmdop.errors import UsageError
 
 CTRL_D_ENCODINGS = [
@@ -315,11 +315,6 @@ def test_detach_keys_are_written_as_docker_writes_them(text: str, keys: bytes) -
 def test_detach_keys_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_detach_keys(text)
-
-
-def test_detach_keys_are_described_for_people() -> None:
-    assert describe_detach_keys(DEFAULT_DETACH_KEYS) == "Ctrl-D"
-    assert describe_detach_keys(parse_detach_keys("ctrl-p,q,ctrl-@,ctrl-]")) == "Ctrl-P q Ctrl-@ Ctrl-]"
 
 
 # -- for any bytes and any split ---------------------------------------------------------------

@@ -35,7 +35,7 @@ class Path:
         self.delay_seconds, self.jitter_seconds = round_trip_seconds / 2, jitter_seconds
         self.told_seconds = round_trip_seconds if told_seconds is None else told_seconds
         self.window = ReceiveWindow(0, WINDOW_FLOOR_BYTES)
-        self.credit = SendCredit(self.window.first_grant())
+        self.credit = SendCredit(self.window.limit)
         self.now = 0.0
         self.sent = self.arrived = self.shown = 0
         self.largest_bytes = 0

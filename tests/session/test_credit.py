@@ -36,7 +36,7 @@ def test_sender_and_receiver_never_overrun_and_never_stand_still(
 ) -> None:
     window, credit = ReceiveWindow(start), SendCredit()
     sent, now = start, 0.0
-    credit.grant(window.first_grant())
+    credit.grant(window.limit)
     for number, (wanted, pause, round_trip) in enumerate(steps):
         size = min(wanted, credit.spendable(sent))
         sent, now = sent + size, now + pause
@@ -55,10 +55,9 @@ def test_sender_and_receiver_never_overrun_and_never_stand_still(
 
 def test_grants_come_in_quarters_of_the_window_and_not_for_each_write() -> None:
     window = ReceiveWindow()
-    window.first_grant()
     grants = [window.wrote(1024, 0.0, 0.0) for _ in range(1024)]
     assert 0 < sum(grant is not None for grant in grants) <= 17
 
 
 def test_the_last_grant_ends_where_offsets_end() -> None:
-    assert ReceiveWindow(OFFSET_MAX - 10).first_grant() == OFFSET_MAX
+    assert ReceiveWindow(OFFSET_MAX - 10).limit == OFFSET_MAX
