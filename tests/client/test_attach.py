@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -404,7 +405,10 @@ def test_what_the_terminal_answers_out_of_turn_is_not_typed(
     assert attached.far.until_typed(1) == b"k"
 
 
-def test_a_flush_drops_what_was_not_shown_and_undoes_the_modes_before_the_new_screen(attached: Attached) -> None:
+def test_a_flush_drops_what_was_not_shown_and_undoes_the_modes_before_the_new_screen(
+    attached: Attached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cmdop.client.show.time", SimpleNamespace(monotonic=lambda: 0.0))  # no path is slow, nor we
     attached.far.send(RecordKind.OUTPUT, 0, b"\x1b[?25l")
     attached.terminal.output.until_shown(len(OPENING) + 6)
     size = 100 * KIB
