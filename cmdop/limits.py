@@ -39,6 +39,8 @@ KEYRING_TIMEOUT_SECONDS: Final = 120.0
 NAME_MAX_CHARS: Final = 255
 """Hostnames (RFC 1035 §2.3.4), friendly names, labels, workspace names."""
 TEXT_MAX_CHARS: Final = 4096
+REASON_MAX_CHARS: Final = 500
+"""Of the sentence with which a machine refuses something."""
 COMMAND_WORDS_MAX: Final = 1024
 PASSWORD_MAX_BYTES: Final = 1024
 PADDED_BYTES: Final = 256
@@ -149,6 +151,8 @@ STREAMS_PER_CONNECTION_MAX: Final = 1024
 STREAMS_PER_KEY_MAX: Final = 256
 """Of those, to one machine with one API key: a member alone keeps nobody else out."""
 PING_MAX_BYTES: Final = 64
+HANDSHAKE_MAX_BYTES: Final = 256
+"""One of the seal's handshake; the longest of the three is the second: 32 + 48 + 16 bytes."""
 MACHINES_PER_WORKSPACE_MAX: Final = 10_000
 KEYS_PER_WORKSPACE_MAX: Final = 10_000
 """Revoked ones included: they stay in the records."""
@@ -163,6 +167,8 @@ HANDSHAKES_PER_SOURCE_MAX: Final = 128
 
 # -- liveness ------------------------------------------------------------------------------
 HEARTBEAT_INTERVAL_SECONDS: Final = 15.0
+HEARTBEAT_SESSIONS_MAX: Final = 16
+"""Sessions in one heartbeat, the newest first: lists of machines show one."""
 OFFLINE_AFTER_SECONDS: Final = 45.0
 RECORD_INTERVAL_SECONDS: Final = 60.0
 """How often a relay writes down that a machine still lives, for after its own crash."""

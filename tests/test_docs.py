@@ -19,10 +19,11 @@ from xml.etree import ElementTree as ET
 import click
 import pytest
 
-from cmdop import errors
+from cmdop import errors, limits
 from cmdop.auth.keys import Role, half_hash, machine_psk, secret_for
 from cmdop.cli.root import cmdop
 from cmdop.errors import CmdopError
+from cmdop.limits import KIB, MIB
 from cmdop.relay import admin
 from cmdop.relay.enrollment import enroll
 from cmdop.relay.peer import Caller
@@ -33,7 +34,8 @@ from cmdop.wire.relay_messages import RELAY_MESSAGES, AgentHello, Hello, Machine
 ROOT = Path(__file__).parents[1]
 DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = ROOT / "README.md"
-CLI, SECURITY, PICTURE = ROOT / "docs/cli.md", ROOT / "docs/security.md", ROOT / "docs/attach.svg"
+CLI, SECURITY, PROTOCOL = (ROOT / f"docs/{name}.md" for name in ("cli", "security", "protocol"))
+PICTURE = ROOT / "docs/attach.svg"
 PICTURE_MAX_BYTES = 200_000
 
 STILL_TO_COME: tuple[str, ...] = ()
@@ -201,6 +203,32 @@ def test_the_table_of_errors_is_complete_and_current() -> None:
 def test_every_exit_status_is_in_the_table() -> None:
     statuses = {int(found) for found in re.findall(r"^\| (\d+) \|", section_of(CLI, "Exit statuses"), re.M)}
     assert {kind.exit_status for kind in error_classes()} <= statuses
+
+
+# -- limits -------------------------------------------------------------------------------
+
+
+def _numbers(text: str) -> list[float]:
+    """What a cell of the table of limits says: `8 MiB`, `30 days`, or `1, 16 MiB` for two; a power less 1."""
+    if power := re.match(r"2\^(\d+) \u2212 1", text):
+        return [2 ** int(power[1]) - 1]
+    unit = {"MiB": MIB, "KiB": KIB, "days": 24 * 3600}.get(text.rpartition(" ")[2], 1)
+    bare = re.sub(r"(?<=\d),(?=\d{3})| [A-Za-z]+$", "", text)
+    return [float(one) * unit for one in bare.split(",")]
+
+
+def limits_told() -> dict[str, float]:
+    """The limits in the table of docs/protocol.md, by their names."""
+    cells = re.findall(r"\| ((?:`[A-Z_]+`(?:, )?)+) \| ([^|]+) (?=\|)", section_of(PROTOCOL, "12. Limits"))
+    rows = [(re.findall(r"[A-Z_]+", names), _numbers(values)) for names, values in cells]
+    return {name: value for names, values in rows for name, value in zip(names, values, strict=True)}
+
+
+def test_every_limit_of_the_protocol_is_told_and_is_the_one_that_holds() -> None:
+    told = limits_told()
+    assert told == {name: getattr(limits, name) for name in told}
+    named = set(re.findall("`([A-Z_]+)`", PROTOCOL.read_text(encoding="utf-8")))
+    assert {name for name in named if hasattr(limits, name)} == set(told)
 
 
 # -- security -----------------------------------------------------------------------------

@@ -54,7 +54,6 @@ from cmdop.wire.message import Message, Unknown
 from cmdop.wire.session_messages import SESSION_MESSAGES, AuthSuccess, Refused
 
 _LOG = logging.getLogger("cmdop.agent")
-_REASON_MAX_CHARS = 500
 _PAGE_OVERHEAD_BYTES = 64
 """Of a `Sessions` around its records."""
 
@@ -162,7 +161,7 @@ class Calls:
         except Exception:  # noqa: BLE001 - a mistake of ours ends no stream, and no agent
             _LOG.exception("the call %s", type(call).__name__)
             refused = LocalProtocolError(reason="see the agent's log")
-        return SESSION_MESSAGES.encode(Refused(refused.code, refused.sentence[:_REASON_MAX_CHARS]))
+        return SESSION_MESSAGES.encode(Refused.of(refused))
 
     def _result(self, call: Any) -> Message:
         rule = RULES[type(call)]

@@ -231,7 +231,7 @@ class AgentStream:
                 return
             self._state, self._step_at = self._state.after(StreamEvent.NOT_EXECUTED), time.monotonic()
             self._execution = None
-        self.send_control(Refused(error.code, error.sentence[:500]))
+        self.send_control(Refused.of(error))
 
     def _on_input(self, record: Record) -> None:
         shell, viewer = self._attached(StreamEvent.DATA)
@@ -313,10 +313,11 @@ class AgentStream:
 
     def refuse(self, error: CmdopError) -> None:
         """Close the stream and say why: sealed where there is a channel."""
+        refused = Refused.of(error)
         if self._channel is not None:
-            self.send_control(Refused(error.code, error.sentence[:500]))
+            self.send_control(refused)
         self.closed()
         if self._channel is None:
-            self._uplink.close_stream(self._id, error.code, error.sentence[:500])
+            self._uplink.close_stream(self._id, refused.code, refused.reason)
         else:
             self._uplink.close_stream(self._id)  # why was said under the seal

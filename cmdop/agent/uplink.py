@@ -19,8 +19,10 @@ from cmdop.agent.stream import AgentStream
 from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, from_peer
 from cmdop.limits import (
     HEARTBEAT_INTERVAL_SECONDS,
+    HEARTBEAT_SESSIONS_MAX,
     LINK_DEAD_SECONDS,
     PING_INTERVAL_SECONDS,
+    PING_MAX_BYTES,
     STREAMS_PER_CONNECTION_MAX,
     STREAMS_PER_KEY_MAX,
     UPLINK_LOW_WATER_BYTES,
@@ -89,7 +91,7 @@ class AgentUplink:
         elif frame.kind == FrameKind.CONTROL:
             self._on_control(frame.stream, RELAY_MESSAGES.decode(frame.payload), welcomed)
         elif frame.kind == FrameKind.PING:
-            self._send(FrameKind.PONG, CONNECTION_STREAM, frame.payload[:64])
+            self._send(FrameKind.PONG, CONNECTION_STREAM, frame.payload[:PING_MAX_BYTES])
 
     def _on_control(self, stream_id: int, message: Message, welcomed: Callable[[Welcome], None]) -> None:
         if isinstance(message, Open):
@@ -182,7 +184,7 @@ class AgentUplink:
             for stream in self._streams.copy().values():
                 stream.end_if_idle(now)
             if dirty or now >= next_beat:
-                self.send_control(Heartbeat(self._summaries()[:16]))
+                self.send_control(Heartbeat(self._summaries()[:HEARTBEAT_SESSIONS_MAX]))
                 next_beat = now + HEARTBEAT_INTERVAL_SECONDS
             if now >= next_ping:
                 if now - self._heard_at >= LINK_DEAD_SECONDS:

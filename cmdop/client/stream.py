@@ -10,7 +10,7 @@ from cmdop.auth.known_machines import FirstSight
 from cmdop.client.leg import Leg, closed_error
 from cmdop.client.watchdog import watchdog
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import AUTH_TIMEOUT_SECONDS
+from cmdop.limits import AUTH_TIMEOUT_SECONDS, PING_MAX_BYTES
 from cmdop.seal.noise import Channel
 from cmdop.transport.connection import Connection
 from cmdop.wire.frame import CONNECTION_STREAM, IGNORABLE, FrameKind, decode_frame, encode_frame
@@ -86,7 +86,7 @@ class MachineStream:
                 proven()
             return decode_record(plain)
         if frame.kind == FrameKind.PING:
-            self.connection.send(encode_frame(FrameKind.PONG, CONNECTION_STREAM, frame.payload[:64]))
+            self.connection.send(encode_frame(FrameKind.PONG, CONNECTION_STREAM, frame.payload[:PING_MAX_BYTES]))
         elif frame.kind == FrameKind.CONTROL:
             message = RELAY_MESSAGES.decode(frame.payload)
             if isinstance(message, Closed) and frame.stream in (CONNECTION_STREAM, self.about.stream_id):

@@ -23,11 +23,9 @@ from noise.constants import MAX_NONCE
 from noise.exceptions import NoiseHandshakeError, NoiseInvalidMessage, NoiseMaxNonceError, NoiseValueError
 
 from cmdop.errors import LocalProtocolError, SealRefused
-from cmdop.limits import MESSAGE_MAX_BYTES, SUBPROTOCOL
+from cmdop.limits import HANDSHAKE_MAX_BYTES, MESSAGE_MAX_BYTES, SUBPROTOCOL
 
 PATTERN = b"Noise_XXpsk3_25519_AESGCM_SHA256"
-HANDSHAKE_MAX_BYTES = 256
-"""The longest of the three messages is the second: 32 + 48 + 16 bytes."""
 SEAL_OVERHEAD_BYTES = 16
 _NONCE_BYTES = 12
 

@@ -8,7 +8,8 @@ of them ends the stream. A stream that only makes calls speaks call_messages.py.
 
 from __future__ import annotations
 
-from cmdop.limits import GRACE_SECONDS
+from cmdop.errors import CmdopError
+from cmdop.limits import GRACE_SECONDS, REASON_MAX_CHARS
 from cmdop.wire.message import Cells, Command, Count, Data, Message, MessageCodec, Name, Seconds, SessionId, Text
 
 
@@ -146,6 +147,11 @@ class Refused(Message, frozen=True):
 
     code: Name
     reason: Text = ""
+
+    @classmethod
+    def of(cls, error: CmdopError) -> Refused:
+        """The refusal that tells of an error."""
+        return cls(error.code, error.sentence[:REASON_MAX_CHARS])
 
 
 SESSION_MESSAGES: MessageCodec[Message] = MessageCodec(

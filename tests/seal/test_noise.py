@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.errors import LocalProtocolError, SealRefused
-from cmdop.limits import DATA_MAX_BYTES, MESSAGE_MAX_BYTES
-from cmdop.seal.noise import HANDSHAKE_MAX_BYTES, SEAL_OVERHEAD_BYTES, Channel, Handshake, prologue, public_key
+from cmdop.limits import DATA_MAX_BYTES, HANDSHAKE_MAX_BYTES, MESSAGE_MAX_BYTES
+from cmdop.seal.noise import SEAL_OVERHEAD_BYTES, Channel, Handshake, prologue, public_key
 from cmdop.wire.frame import FRAME_OVERHEAD_BYTES
 from cmdop.wire.record import RECORD_OVERHEAD_BYTES
 
