@@ -167,6 +167,8 @@ HANDSHAKES_PER_SOURCE_MAX: Final = 128
 
 # -- liveness ------------------------------------------------------------------------------
 HEARTBEAT_INTERVAL_SECONDS: Final = 15.0
+HEARTBEAT_INTERVAL_MIN_SECONDS: Final = 1.0
+"""However often a relay wants them."""
 HEARTBEAT_SESSIONS_MAX: Final = 16
 """Sessions in one heartbeat, the newest first: lists of machines show one."""
 OFFLINE_AFTER_SECONDS: Final = 45.0

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from cmdop.agent.stream import AgentStream
 from cmdop.errors import CmdopError, ConnectionClosed, RemoteProtocolError, from_peer
 from cmdop.limits import (
+    HEARTBEAT_INTERVAL_MIN_SECONDS,
     HEARTBEAT_INTERVAL_SECONDS,
     HEARTBEAT_SESSIONS_MAX,
     LINK_DEAD_SECONDS,
@@ -56,8 +57,10 @@ class AgentUplink:
         """Whether a client was served."""
         self.turn = 0
         """Only the connection's writer counts it up."""
-        # Guards the two below; told of every change.
+        # Guards the three below; told of every change.
         self._change = threading.Condition()
+        self._interval_seconds = HEARTBEAT_INTERVAL_SECONDS
+        """Between two heartbeats; what the relay says with its Welcome."""
         self._dirty = False
         self._closed = False
 
@@ -104,6 +107,8 @@ class AgentUplink:
             raise from_peer(message.code or ConnectionClosed.code, message.reason)
         elif isinstance(message, Welcome):
             welcomed(message)
+            with self._change:
+                self._interval_seconds = max(HEARTBEAT_INTERVAL_MIN_SECONDS, message.heartbeat_interval_seconds)
             self.changed()  # a relay that was restarted knows of no sessions
 
     def _on_open(self, stream_id: int, message: Open) -> None:
@@ -171,10 +176,11 @@ class AgentUplink:
         self._connection.close(reason)
 
     def _beat(self) -> None:
-        next_beat = time.monotonic() + HEARTBEAT_INTERVAL_SECONDS
-        next_ping = time.monotonic() + PING_INTERVAL_SECONDS
+        beat_at = time.monotonic()
+        next_ping = beat_at + PING_INTERVAL_SECONDS
         while True:
             with self._change:
+                next_beat = beat_at + self._interval_seconds
                 due = min(next_beat, next_ping)
                 self._change.wait_for(lambda: self._dirty or self._closed, max(0.0, due - time.monotonic()))
                 if self._closed:
@@ -185,7 +191,7 @@ class AgentUplink:
                 stream.end_if_idle(now)
             if dirty or now >= next_beat:
                 self.send_control(Heartbeat(self._summaries()[:HEARTBEAT_SESSIONS_MAX]))
-                next_beat = now + HEARTBEAT_INTERVAL_SECONDS
+                beat_at = now
             if now >= next_ping:
                 if now - self._heard_at >= LINK_DEAD_SECONDS:
                     self._connection.close("nothing was heard")

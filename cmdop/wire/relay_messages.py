@@ -141,7 +141,7 @@ class Denied(Message, frozen=True):
 
 
 class Heartbeat(Message, frozen=True):
-    """The machine lives, and these are its sessions. Agent to relay, every 15 s."""
+    """The machine lives, and these are its sessions. Agent to relay, as often as its Welcome says."""
 
     sessions: tuple[SessionSummary, ...] = ()
 

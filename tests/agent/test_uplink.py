@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -14,7 +15,12 @@ from cmdop.agent import uplink as uplink_module
 from cmdop.agent.stream import AgentStream
 from cmdop.agent.uplink import AgentUplink
 from cmdop.errors import CmdopError, RemoteProtocolError
-from cmdop.limits import STREAMS_PER_CONNECTION_MAX, STREAMS_PER_KEY_MAX, UPLINK_LOW_WATER_BYTES
+from cmdop.limits import (
+    HEARTBEAT_INTERVAL_SECONDS,
+    STREAMS_PER_CONNECTION_MAX,
+    STREAMS_PER_KEY_MAX,
+    UPLINK_LOW_WATER_BYTES,
+)
 from cmdop.transport.memory import MemoryConnection
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
 from cmdop.wire.message import Message, replaced
@@ -316,6 +322,15 @@ def test_heartbeats_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     served.uplink.close("")
     served.end()
     served.machine.shells.close()
+
+
+def test_heartbeats_come_as_often_as_the_relay_wants_them(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink_module, "HEARTBEAT_INTERVAL_MIN_SECONDS", 0.02)
+    began = time.monotonic()
+    served.relay.say(replaced(WELCOME, heartbeat_interval_seconds=0.0))
+    for _ in range(4):  # the first because of the Welcome
+        served.relay.hear(Heartbeat)
+    assert 3 * 0.02 <= time.monotonic() - began < HEARTBEAT_INTERVAL_SECONDS
 
 
 def test_a_relay_that_says_nothing_is_asked_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
