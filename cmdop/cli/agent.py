@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmdop.cli import debug
 from cmdop.cli.agent_install import install, uninstall
 from cmdop.cli.agent_password import password
 from cmdop.cli.options import api_key_option, home, json_option, server_option
@@ -194,7 +195,7 @@ def _log(detached: bool) -> None:
 
     from cmdop.agent.logfile import LogLines, log_beside_host
 
-    log_beside_host(home(), debug=bool(os.environ.get("CMDOP_DEBUG")))
+    log_beside_host(home(), debug=debug.wanted())
     if not detached:
         logging.getLogger("cmdop").addHandler(LogLines(_show))
 

@@ -15,6 +15,11 @@ from cmdop.logline import LogLine, for_a_terminal
 FILE: Final = "debug.log"
 
 
+def wanted() -> bool:
+    """Whether the user asked for more of it: CMDOP_DEBUG is set, and not to 0."""
+    return os.environ.get("CMDOP_DEBUG", "") not in ("", "0")
+
+
 def note(error: BaseException) -> None:
     """Write an error's traceback down if that is wanted. It is being reported: never raises."""
     import traceback
@@ -41,7 +46,7 @@ class _Notes(logging.Handler):
 
 
 def _write(text: str) -> None:
-    if os.environ.get("CMDOP_DEBUG", "") in ("", "0"):
+    if not wanted():
         return
     from datetime import UTC, datetime
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import ssl
 from contextlib import closing
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cmdop.cli import debug
 from cmdop.cli.relay_options import db_option
 from cmdop.logline import LogLine
 from cmdop.store.sqlite import SqliteStore
@@ -68,7 +68,6 @@ def _serve(store: SqliteStore, address: tuple[str, int], tls: ssl.SSLContext | N
 
 
 def _log_to_stderr() -> None:
-    debug = os.environ.get("CMDOP_DEBUG", "") not in ("", "0")
     to_stderr = logging.StreamHandler()
     to_stderr.setFormatter(LogLine("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[to_stderr])
+    logging.basicConfig(level=logging.DEBUG if debug.wanted() else logging.INFO, handlers=[to_stderr])

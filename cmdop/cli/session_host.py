@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmdop.cli import debug
 from cmdop.cli.options import home
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def session_host(check: bool, state: int | None, lease: int | None) -> None:
     # The one before may be about to end. The end of this process gives it back: who waits
     # for the lock waits for that.
     LockFile(home(), HOST_LOCK).acquire(blocking=True)
-    log_to_file(home(), debug=bool(os.environ.get("CMDOP_DEBUG")))
+    log_to_file(home(), debug=debug.wanted())
     log_deaths_of_threads()
     machine = Machine(home())
     if state is not None:

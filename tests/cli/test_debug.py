@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cmdop.cli.agent import _log
 from cmdop.cli.debug import FILE, _Notes, note
 
 EVIL = "\x1b]0;evil\x07\x9b31m\u202e"
@@ -45,6 +46,15 @@ def test_so_is_what_loggers_say(home: Path) -> None:
     assert len(lines) == 1
     assert lines[0].isprintable()
     assert lines[0].endswith("root joined")
+
+
+@pytest.mark.parametrize(("value", "debug"), [("1", True), ("0", False), ("", False)])
+def test_the_agents_log_is_as_detailed_as_the_rest(monkeypatch: pytest.MonkeyPatch, value: str, debug: bool) -> None:
+    monkeypatch.setenv("CMDOP_DEBUG", value)
+    asked: list[bool] = []
+    monkeypatch.setattr("cmdop.agent.logfile.log_beside_host", lambda _home, debug: asked.append(debug))
+    _log(detached=True)
+    assert asked == [debug]
 
 
 def test_without_the_variable_nothing_is_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
