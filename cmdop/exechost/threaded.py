@@ -68,7 +68,7 @@ class ThreadedProgram(Program):
         self._process = process
         # Guards everything below; told of every change of it.
         self._changed = threading.Condition()
-        self._woken = self._closed = self._ended = False
+        self._woken = self._closed = self._ended = self._end_told = False
         self._input = bytearray()
         self._input_over = process.stdin is None
         self._input_closing = False
@@ -89,8 +89,6 @@ class ThreadedProgram(Program):
     # -- the owner ------------------------------------------------------------------------
 
     def wait(self, wants: Wants, timeout_seconds: float | None = None) -> ProgramReady:
-        end_seen = self._ended
-
         def ready() -> ProgramReady:
             return ProgramReady(
                 stdin=wants.stdin and (self._input_over or len(self._input) < _BUFFER_BYTES),
@@ -101,12 +99,14 @@ class ThreadedProgram(Program):
 
         def come() -> bool:
             now = ready()
-            return self._woken or now.stdin or now.stdout or now.stderr or (now.ended and not end_seen)
+            return self._woken or now.stdin or now.stdout or now.stderr or (now.ended and not self._end_told)
 
         with self._changed:
             self._changed.wait_for(come, timeout_seconds)
             self._woken = False
-            return ready()
+            now = ready()
+            self._end_told = now.ended
+            return now
 
     def _has(self, error: bool) -> bool:
         buffer = self._buffers[error]

@@ -14,7 +14,7 @@ import pytest
 
 from cmdop.errors import CommandUnusable, UsageError
 from cmdop.exechost.interface import Exited, Program, ProgramReady, ShellCommand, Wants
-from cmdop.exechost.threaded import open_threaded_program
+from cmdop.exechost.threaded import ThreadedProgram, open_threaded_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the programs are for POSIX")
 TIMEOUT_SECONDS = 10.0
@@ -79,7 +79,8 @@ def read_all(program: Program, error: bool = False) -> bytes:
 
 
 def end_of(program: Program) -> Exited:
-    until(program, Wants(), lambda ready: ready.ended)
+    if program.exited() is None:  # else the end may have been told already
+        until(program, Wants(), lambda ready: ready.ended)
     end = program.exited()
     assert end is not None
     return end
@@ -165,6 +166,20 @@ def test_a_wake_counts_before_the_wait_and_during_it(run: Run) -> None:
 
 def test_time_can_be_up(run: Run) -> None:
     assert run("exec sleep 60").wait(ALL, 0.01) == ProgramReady()
+
+
+@pytest.mark.parametrize("run", ["threaded"], indirect=True)
+def test_an_end_between_two_waits_is_told_by_the_second(run: Run) -> None:
+    """Its outputs are over by then: nothing else would ever end the second."""
+    program = run("exec >&- 2>&-; read line", with_input=True)
+    assert isinstance(program, ThreadedProgram)
+    assert read_all(program) == read_all(program, error=True) == b""
+    program.write(b"\n")
+    with program._changed:
+        assert program._changed.wait_for(lambda: program._ended, TIMEOUT_SECONDS)
+    began = time.monotonic()
+    assert program.wait(Wants(), TIMEOUT_SECONDS).ended
+    assert time.monotonic() - began < TIMEOUT_SECONDS, "it is told, and not only found when time is up"
 
 
 def test_it_has_its_folder_and_its_variables_and_no_others(run: Run) -> None:
