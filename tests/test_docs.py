@@ -240,6 +240,13 @@ def test_every_field_that_a_relay_gets_is_said_to_be_seen() -> None:
     assert names - code_in(section_of(SECURITY, "What the relay sees")) == set()
 
 
+def test_every_file_in_the_home_is_told() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "cmdop").rglob("*.py")]
+    files = {name for text in texts for name in re.findall(r'"([\w-]+\.(?:json|key|log|lock|control|xml))"', text)}
+    assert "machine.key" in files
+    assert files - code_in(section_of(SECURITY, "What a machine and a client keep")) == {"cmdop.control"}, "a logger"
+
+
 def test_every_column_of_the_relays_records_is_told() -> None:
     names = {field.name for kind in (Workspace, KeyRecord, MachineRow) for field in fields(kind)}
     assert names - code_in(section_of(SECURITY, "What the relay's records hold")) == set()
