@@ -19,14 +19,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASE = {"errors", "limits", "deadline", "winsize", "ring", "filelock", "home", "control", "logline"}
+BASE = {"errors", "limits", "deadline", "winsize", "ring", "filelock", "home", "control", "logline", "printable"}
 COMMON_GROUND = BASE | {"wire"}
 LAYERS = {
     # The base: no third party, and nothing of ours but what is named.
     "errors": set(),
     "limits": set(),
     "deadline": set(),
-    "logline": set(),
+    "logline": {"printable"},
+    "printable": set(),
     "winsize": {"limits"},
     "ring": {"limits"},
     "filelock": set(),

@@ -14,8 +14,9 @@ from cmdop.cli import debug
 from cmdop.cli.agent_install import install, uninstall
 from cmdop.cli.agent_password import password
 from cmdop.cli.options import api_key_option, home, json_option, server_option
-from cmdop.cli.output import print_json, printable
+from cmdop.cli.output import print_json
 from cmdop.cli.way import ca_file_option, told_of_proxies, trusted_file
+from cmdop.printable import printable
 from cmdop.transport.proxy import names_proxies, variables_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cmdop.cli.options import home, json_option
-from cmdop.cli.output import print_json, printable
+from cmdop.cli.output import print_json
+from cmdop.printable import printable
 
 if TYPE_CHECKING:
     from cmdop.agent.install.installing import Installed

@@ -25,8 +25,8 @@ from click.shell_completion import (
 
 from cmdop.cli.debug import note
 from cmdop.cli.options import home
-from cmdop.cli.output import printable
 from cmdop.cli.root import COMPLETION_VARIABLE, cmdop
+from cmdop.printable import printable
 
 if TYPE_CHECKING:
     from cmdop.client.machine_names import MachineName

@@ -10,7 +10,8 @@ from typing import Final
 
 from cmdop.cli.options import home
 from cmdop.errors import CmdopError
-from cmdop.logline import LogLine, for_a_terminal
+from cmdop.logline import LogLine
+from cmdop.printable import printable
 
 FILE: Final = "debug.log"
 
@@ -25,7 +26,7 @@ def note(error: BaseException) -> None:
     import traceback
 
     lines = "".join(traceback.format_exception(error)).split("\n")
-    _write("\n".join(map(for_a_terminal, lines)))
+    _write("\n".join(map(printable, lines)))
 
 
 def keep_off_the_terminal() -> None:

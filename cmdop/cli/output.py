@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cmdop.errors import CmdopError
+from cmdop.printable import printable
 from cmdop.terminal.cells import aligned
 
 
@@ -54,11 +55,6 @@ def report_error(error: CmdopError, as_json: bool = False) -> None:
     click.echo(f"cmdop: {printable(error.sentence)}", err=True)
     for line in error.next_step.splitlines():
         click.echo(printable(line), err=True)
-
-
-def printable(text: str) -> str:
-    """A text without what a terminal would act on; `?` in its place. Names come from peers."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _encodable(text: str) -> str:

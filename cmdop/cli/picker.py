@@ -24,7 +24,7 @@ from cmdop.client.link import RelayLink
 from cmdop.client.outcome import Killed
 from cmdop.client.recent import recently_used
 from cmdop.client.refresh import Refresh
-from cmdop.client.resolver import age_text, display_name, printable, require_online
+from cmdop.client.resolver import age_text, display_name, require_online
 from cmdop.errors import (
     BadKey,
     BadServer,
@@ -39,6 +39,7 @@ from cmdop.errors import (
     TerminalGone,
     UsageError,
 )
+from cmdop.printable import printable
 from cmdop.winsize import Winsize
 from cmdop.wire.relay_messages import MachineRecord
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from cmdop.cli.output import printable
+from cmdop.printable import printable
 
 if TYPE_CHECKING:
     from cmdop.auth.known_machines import FirstSight

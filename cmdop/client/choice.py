@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from cmdop.client.resolver import Resolved, age_text, display_name, fold, printable, resolve
+from cmdop.client.resolver import Resolved, age_text, display_name, fold, resolve
 from cmdop.limits import NAME_MAX_CHARS
+from cmdop.printable import printable
 from cmdop.terminal.cells import GAP, fitted, width_of
 from cmdop.winsize import Winsize
 from cmdop.wire.relay_messages import MachineRecord

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from cmdop.client.resolver import fold, printable
+from cmdop.client.resolver import fold
 from cmdop.errors import CmdopError
 from cmdop.home import Home, json_bytes, json_fields
 from cmdop.limits import (
@@ -25,6 +25,7 @@ from cmdop.limits import (
     COMPLETION_RETRY_SECONDS,
     COMPLETION_WAIT_SECONDS,
 )
+from cmdop.printable import printable
 from cmdop.wire.relay_messages import MachineRecord
 
 FILE: Final = "machine_names.json"

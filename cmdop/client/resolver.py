@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from cmdop.errors import AmbiguousMachine, HostMissing, MachineOffline, NoSuchMachine
 from cmdop.limits import UUID_PREFIX_MIN_CHARS
+from cmdop.printable import printable
 from cmdop.terminal.cells import aligned
 from cmdop.wire.relay_messages import MachineRecord
 
@@ -109,11 +110,6 @@ def require_online(machine: MachineRecord, now: float) -> MachineRecord:
 def display_name(machine: MachineRecord) -> str:
     """What to call a machine: its friendly name, else its hostname. Safe to print."""
     return printable(machine.name or machine.hostname or machine.machine_id)
-
-
-def printable(text: str) -> str:
-    """A text from elsewhere without what a terminal would act on; `?` in its place."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def age_text(seconds: float) -> str:

@@ -16,7 +16,7 @@ from cmdop.client.leg import closed_error
 from cmdop.client.link import RelayLink
 from cmdop.client.poll import wait_for
 from cmdop.client.question import Asker, Question, control_frame
-from cmdop.client.resolver import display_name, printable
+from cmdop.client.resolver import display_name
 from cmdop.errors import (
     AmbiguousSession,
     CmdopError,
@@ -27,6 +27,7 @@ from cmdop.errors import (
     UsageError,
 )
 from cmdop.limits import ASKED_MACHINES_MAX, PING_MAX_BYTES
+from cmdop.printable import printable
 from cmdop.wire.call_messages import SessionRecord
 from cmdop.wire.frame import CONNECTION_STREAM, Frame, FrameKind, decode_frame, encode_frame
 from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, MachineRecord

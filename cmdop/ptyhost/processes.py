@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from cmdop.limits import NAME_MAX_CHARS
+from cmdop.printable import printable
 
 assert sys.platform != "win32"
 
@@ -65,8 +66,7 @@ def command_of(pid: int) -> str:
     One line without control characters; a login shell's dash is taken off.
     """
     words = _proc_words(pid) if _HAS_PROC else _ps("-o", "args=", "-p", str(pid)).split()
-    line = " ".join(words).removeprefix("-")
-    return "".join(char if char.isprintable() else "?" for char in line)[:NAME_MAX_CHARS]
+    return printable(" ".join(words).removeprefix("-"))[:NAME_MAX_CHARS]
 
 
 def _all_pids() -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cmdop.cli.output import print_json, print_table, printable, report_error
+from cmdop.cli.output import print_json, print_table, report_error
 from cmdop.errors import AgentRunning, AmbiguousMachine, CmdopError
 
 Said = pytest.CaptureFixture[str]
@@ -97,13 +97,6 @@ def test_an_error_as_a_document_has_all_its_fields(capsys: Said) -> None:
     error = json.loads(said.out)["error"]
     assert set(error) == {"code", "message", "hint", "details"}
     assert error["details"] == {"reason": "x", "path": "/x", "number": 1.5, "list": ["a"], "deep": {"raw": "b'\\xff'"}}
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"), [("größe — 日本", "größe — 日本"), ("a\tb\x7f\x9b", "a?b??"), ("\u202eevil", "?evil"), ("", "")]
-)
-def test_printable_keeps_letters_and_nothing_that_acts(text: str, shown: str) -> None:
-    assert printable(text) == shown
 
 
 def test_a_row_may_have_lines_below_it(capsys: pytest.CaptureFixture[str]) -> None:
