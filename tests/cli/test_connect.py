@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from cmdop.auth.credentials import Given
 from cmdop.auth.keys import Role
 from cmdop.cli import connect as connect_module
+from cmdop.cli.attach_told import JsonLines
 from cmdop.cli.connect import SUBCOMMANDS, ConnectOptions
 from cmdop.cli.options import user_locale
 from cmdop.cli.root import run
+from cmdop.client.events import Event, LinkLost
 from cmdop.home import Home
 from cmdop.store.sqlite import SqliteStore
 from cmdop.terminal import factory
@@ -29,6 +31,7 @@ from cmdop.transport.memory import MemoryConnection
 from cmdop.transport.way import Way
 from tests.client.fake_terminal import FakeTerminal
 from tests.network import Network, RunningAgent, wire_up
+from tests.relay.talker import TIMEOUT_SECONDS
 
 Said = pytest.CaptureFixture[str]
 
@@ -393,12 +396,21 @@ def test_where_nobody_sits_a_relay_that_stays_away_is_said_with_how_to_come_back
 
 
 def test_in_json_every_event_is_a_line_on_stderr_and_nothing_else_is_there(
-    network: Network, agent: RunningAgent, terminal: FakeTerminal, capsys: Said
+    network: Network, agent: RunningAgent, terminal: FakeTerminal, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lost, tell = threading.Event(), JsonLines.event
+
+    def tell_and_note(told: JsonLines, event: Event, at_line_start: bool) -> None:
+        tell(told, event, at_line_start)
+        if isinstance(event, LinkLost):
+            lost.set()
+
     def go_on() -> None:
+        lost.wait(TIMEOUT_SECONDS)
         network.until_dialled(3)
         terminal.press(b"\x04")
 
+    monkeypatch.setattr(JsonLines, "event", tell_and_note)
     cut_once_typed(network, terminal)
     going_on = threading.Thread(target=go_on, daemon=True)
     going_on.start()
