@@ -19,8 +19,9 @@ from cmdop.relay.peer import Caller
 from cmdop.relay.switch import Switch
 from cmdop.relay.throttle import source_of
 from cmdop.store.interface import Store
-from cmdop.transport.accept import Arrival, HttpAnswer, Listener, UpgradeRequest
+from cmdop.transport.accept import Arrival, HttpAnswer, UpgradeRequest
 from cmdop.transport.address import ENDPOINT_PATH, WANT_HEADER, WANT_MACHINES, is_loopback
+from cmdop.transport.listener import Listener
 
 _log = logging.getLogger(__name__)
 ACCEPT_RETRY_SECONDS: Final = 1.0

@@ -1,19 +1,17 @@
-"""Accepting connections: listen, TLS, the WebSocket upgrade; then whole messages.
+"""From who has knocked to a connection: TLS, the WebSocket upgrade; then whole messages.
 
-The only file that imports websockets, of which it uses the Sans-I/O half on blocking
-sockets: every connection is served by one thread of the caller's.
+Of websockets only the Sans-I/O half is used, on blocking sockets: every connection is
+served by one thread of the caller's.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
@@ -22,20 +20,16 @@ from websockets.protocol import CLOSED, OPEN
 from websockets.server import ServerProtocol
 
 from cmdop.deadline import Deadline
-from cmdop.errors import AddressInUse, ConnectionClosed, RemoteProtocolError
+from cmdop.errors import ConnectionClosed, RemoteProtocolError
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, HELLO_TIMEOUT_SECONDS, MESSAGE_MAX_BYTES, SUBPROTOCOL
 from cmdop.transport.framing import Fragments, FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
 from cmdop.transport.sockets import SocketConnection, tune
 from cmdop.transport.tls import Tls
 
-_BACKLOG_CONNECTIONS = 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _LOG = logging.getLogger("cmdop.transport.websockets")
 _LOG.setLevel(logging.WARNING)  # it would tell of every connection that opens, at INFO
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_PASSING = _EXHAUSTED | {errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR}
-"""What accept(2) reports of one who knocked, or of a bad moment, and not of the listener."""
 
 
 @dataclass(frozen=True)
@@ -58,77 +52,6 @@ class HttpAnswer:
 
 Decide = Callable[[UpgradeRequest], HttpAnswer | None]
 """Looks at a request: None lets the upgrade happen."""
-
-
-def _why_not(error: Exception) -> str:
-    """Why there is no listening socket. Python puts the address behind the system's words."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return reason.partition(" (while attempting")[0].lower()
-
-
-class Listener:
-    """A listening TCP socket. Raises AddressInUse when it cannot have its address."""
-
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            self._sock = socket.create_server((host, port), family=family, backlog=_BACKLOG_CONNECTIONS)
-        except (OSError, OverflowError, UnicodeError) as error:  # a port past 65535, a host that cannot be one
-            raise AddressInUse(address=f"{host}:{port}", reason=_why_not(error)) from error
-        self._spare = socket.socket()
-        """A descriptor to give up when there are none left, see `_accept_with_spare`."""
-        self._closed = False
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port, the real one where 0 was asked for."""
-        host, port = self._sock.getsockname()[:2]
-        return str(host), int(port)
-
-    def accept(self) -> Arrival:
-        """The next one who knocks; blocks. Raises ConnectionClosed once closed."""
-        while True:
-            try:
-                sock, address = self._sock.accept()
-            except OSError as error:
-                if self._closed or error.errno not in _PASSING:
-                    raise ConnectionClosed(reason=error.strerror or str(error)) from error
-                arrival = self._accept_with_spare() if error.errno in _EXHAUSTED else None
-                if arrival is not None:
-                    return arrival
-            else:
-                return self._arrival(sock, address)
-
-    def _accept_with_spare(self) -> Arrival | None:
-        """The next one who knocks, by means of the spare descriptor; None if it was turned away.
-
-        Without it the knock would stay, and `accept` fail at once for ever.
-        """
-        self._spare.close()
-        arrival = None
-        with contextlib.suppress(OSError):
-            arrival = self._arrival(*self._sock.accept())
-            self._spare = socket.socket()
-            return arrival
-        if arrival is not None:
-            arrival.close()
-        with contextlib.suppress(OSError):
-            self._spare = socket.socket()
-        return None
-
-    def _arrival(self, sock: socket.socket, address: tuple[Any, ...]) -> Arrival:
-        return Arrival(sock, f"{address[0]}:{address[1]}", self._tls)
-
-    def close(self) -> None:
-        """Stop listening and wake `accept`. Twice is quiet."""
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
-        self._spare.close()
 
 
 class Arrival:
@@ -307,5 +230,4 @@ class AcceptedConnection(SocketConnection):
         return self._fragments.add(bytes(frame.data), frame.opcode is Opcode.CONT, frame.fin)
 
     def _closing_frame(self, reason: str) -> bytes:
-        said = reason.encode()[:120].decode("utf-8", "ignore")
-        return Frame(Opcode.CLOSE, Close(1000, said).serialize()).serialize(mask=False)
+        return Frame(Opcode.CLOSE, Close(1000, reason).serialize()).serialize(mask=False)

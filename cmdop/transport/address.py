@@ -14,6 +14,9 @@ WANT_MACHINES = "machines"
 """Sent with the upgrade by a client that will resolve a name: the relay's first
 message then brings the machines, and a round trip is saved."""
 
+REFUSED_STATUSES = (401, 403, 429)
+"""Of a relay's answer to an upgrade: what it has against the credential (docs/protocol.md §2.1)."""
+
 
 @dataclass(frozen=True)
 class ServerAddress:

@@ -22,7 +22,7 @@ from cmdop.errors import (
     RemoteProtocolError,
 )
 from cmdop.limits import CLIENT_QUEUE_MAX_BYTES, DIAL_TIMEOUT_SECONDS, DIRECTORY_MAX_BYTES, KIB, SUBPROTOCOL
-from cmdop.transport.address import ServerAddress
+from cmdop.transport.address import REFUSED_STATUSES, ServerAddress
 from cmdop.transport.framing import Fragments, FrameReader, OddFrame, binary_frame
 from cmdop.transport.patience import allow
 from cmdop.transport.reaching import connect, reason_of, unreachable
@@ -32,7 +32,6 @@ from cmdop.transport.trust import trusting
 from cmdop.transport.way import PLAIN_WAY, Way
 from cmdop.transport.websocket_client import ABNF, websocket
 
-_REFUSED_STATUSES = (401, 403, 429)
 _ANSWER_MAX_BYTES = 64 * KIB
 """Head and body of what a relay may answer over HTTP."""
 
@@ -88,7 +87,7 @@ def _upgrade(to: Dialling, sock: socket.socket, tls: Tls | None, deadline: Deadl
     try:
         connection.upgrade(to.server.endpoint, headers, deadline)
     except websocket.WebSocketBadStatusException as error:
-        if error.status_code not in _REFUSED_STATUSES:
+        if error.status_code not in REFUSED_STATUSES:
             raise
         raise KeyRefused(server=to.server.url, key=to.key_label, reason=_refusal(error)) from error
     return connection
@@ -261,8 +260,7 @@ class DialledConnection(SocketConnection):
         return None
 
     def _closing_frame(self, reason: str) -> bytes:
-        said = reason.encode()[:120].decode("utf-8", "ignore").encode()
-        formatted: bytes = ABNF.create_frame(struct.pack("!H", 1000) + said, ABNF.OPCODE_CLOSE).format()
+        formatted: bytes = ABNF.create_frame(struct.pack("!H", 1000) + reason.encode(), ABNF.OPCODE_CLOSE).format()
         return formatted
 
 

@@ -21,14 +21,13 @@ from typing import Final
 from cmdop.deadline import Deadline
 from cmdop.errors import CmdopError
 from cmdop.limits import SUBPROTOCOL
-from cmdop.transport.address import ENDPOINT_PATH, ServerAddress
+from cmdop.transport.address import ENDPOINT_PATH, REFUSED_STATUSES, ServerAddress
 from cmdop.transport.presented import untrusted
 from cmdop.transport.reaching import connect, connect_to, reason_of, unreachable
 from cmdop.transport.trust import trusting
 from cmdop.transport.way import PLAIN_WAY, Way
 
 _BODY_MAX_BYTES: Final = 500
-_REFUSED_STATUSES: Final = (401, 403, 429)
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _answer(server: ServerAddress, sock: socket.socket, credential: str) -> Answ
     seconds = time.monotonic() - before
     body = response.read(_BODY_MAX_BYTES).decode("utf-8", "replace")
     upgraded = response.status == 101 and response.getheader("Sec-WebSocket-Protocol") == SUBPROTOCOL
-    refusal = _refusal(body) if response.status in _REFUSED_STATUSES else ""
+    refusal = _refusal(body) if response.status in REFUSED_STATUSES else ""
     return Answer(response.status, upgraded, refusal, _date(response.getheader("Date")), seconds)
 
 

@@ -20,6 +20,8 @@ RECEIVE_BYTES: Final = 64 * KIB
 """What recv is given room for: the first while little comes, the second in a flood. Every thread
 that waits in recv holds that room, and a relay has a thread for each connection."""
 _NOT_SENT_BYTES: Final = 128 * KIB
+_GOODBYE_MAX_BYTES: Final = 123
+"""A control frame carries 125 bytes (RFC 6455 §5.5), and a goodbye begins with two of status."""
 
 
 def tune(sock: socket.socket) -> None:
@@ -75,7 +77,8 @@ class SocketConnection(Connection):
         if not self._closing.acquire(blocking=False):
             return
         with contextlib.suppress(ConnectionClosed):
-            self._outbox.put(self._closing_frame(reason))
+            said = reason.encode()[:_GOODBYE_MAX_BYTES].decode("utf-8", "ignore")
+            self._outbox.put(self._closing_frame(said))
         self._outbox.close(CLOSE_TIMEOUT_SECONDS)
         # Only a shutdown wakes a thread that is blocked in recv, every time.
         with contextlib.suppress(OSError):
@@ -111,4 +114,4 @@ class SocketConnection(Connection):
 
     @abstractmethod
     def _closing_frame(self, reason: str) -> bytes:
-        """The WebSocket close frame that says goodbye (RFC 6455 §5.5.1)."""
+        """The WebSocket close frame that says goodbye (RFC 6455 §5.5.1), with a reason that it has room for."""

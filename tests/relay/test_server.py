@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import http.client
 import logging
+import queue
 import socket
 import threading
 import weakref
@@ -28,9 +29,10 @@ from cmdop.relay.listen import server_tls
 from cmdop.relay.server import RelayServer
 from cmdop.relay.throttle import FREE_FAILURES
 from cmdop.store.interface import Store
-from cmdop.transport.accept import Arrival, Listener
+from cmdop.transport.accept import Arrival
 from cmdop.transport.address import parse_server
 from cmdop.transport.dial import Dialling, dial
+from cmdop.transport.listener import Listener
 from cmdop.transport.way import Way
 from cmdop.wire.relay_messages import Open
 from tests.relay.talker import MACHINE_ID, TIMEOUT_SECONDS, Talker
@@ -232,8 +234,11 @@ def test_records_that_fail_are_an_answer(relay: RelayServer, store: Store, monke
 
 
 def test_a_mistake_of_ours_at_the_door_is_in_the_log_and_ends_nobody_else(
-    relay: RelayServer, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    relay: RelayServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    logged: queue.SimpleQueue[str] = queue.SimpleQueue()
+    monkeypatch.setattr("cmdop.relay.server._log.exception", lambda text, *about: logged.put(text % about))
+
     def broken(*_: object) -> None:
         raise LookupError("by mistake")
 
@@ -241,7 +246,7 @@ def test_a_mistake_of_ours_at_the_door_is_in_the_log_and_ends_nobody_else(
     with pytest.raises(http.client.RemoteDisconnected):
         get(relay, "/v1", upgrade("key.x.00"))
     assert get(relay, "/healthz")[0] == 200
-    assert "a mistake in cmdop" in caplog.text
+    assert logged.get(timeout=TIMEOUT_SECONDS).endswith(": a mistake in cmdop")
 
 
 def test_garbage_on_the_port_harms_nobody(relay: RelayServer) -> None:

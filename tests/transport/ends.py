@@ -17,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cmdop.transport.accept import AcceptedConnection, Decide, HttpAnswer, Listener, UpgradeRequest
+from cmdop.transport.accept import AcceptedConnection, Decide, HttpAnswer, UpgradeRequest
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.dial import DialledConnection, Dialling, dial
+from cmdop.transport.listener import Listener
 from cmdop.transport.way import Way
 
 UNIT_SECONDS = 1.0

@@ -17,8 +17,9 @@ from cmdop.errors import (
     RemoteProtocolError,
 )
 from cmdop.limits import DIRECTORY_MAX_BYTES, MESSAGE_MAX_BYTES
-from cmdop.transport.accept import AcceptedConnection, Listener
+from cmdop.transport.accept import AcceptedConnection
 from cmdop.transport.dial import DialledConnection
+from cmdop.transport.listener import Listener
 from tests.transport.ends import (
     PATIENCE_SECONDS,
     Authority,

@@ -86,7 +86,7 @@ def test_no_descriptor_stays_once_both_ends_heard_of_the_end() -> None:
     for end in ends:
         with pytest.raises(ConnectionClosed):
             end.receive()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # those of a test before this one may go meanwhile
 
 
 def test_many_threads_may_send() -> None:

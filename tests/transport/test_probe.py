@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from cmdop.errors import RelayUnreachable, RelayUntrusted
 from cmdop.transport import probe
-from cmdop.transport.accept import HttpAnswer, Listener, UpgradeRequest
+from cmdop.transport.accept import HttpAnswer, UpgradeRequest
 from cmdop.transport.address import ServerAddress
 from cmdop.transport.certificate import issuer_of
+from cmdop.transport.listener import Listener
 from cmdop.transport.probe import Answer, ask_upgrade, look_up, reach, shake_hands
 from tests.transport.ends import (
     PATIENCE_SECONDS,
