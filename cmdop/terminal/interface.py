@@ -89,6 +89,9 @@ class Terminal(ABC):
     def on_resize(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
         """Call back, for the length of a `with` block, when the size may have changed.
 
+        It may have while the process was stopped, and a shell has put its own settings on the
+        terminal then: inside this block raw mode outlives that.
+
         Entered on the main thread. The callback may come between any two steps of the
         main thread (a signal handler) or on the reading thread, and must not block.
         """

@@ -107,7 +107,8 @@ class PosixTerminal(Terminal):
     def __init__(self, stdin_fd: int, stdout_fd: int) -> None:
         self._stdin_fd, self._stdout_fd = stdin_fd, stdout_fd
         self.output: Output = PosixOutput(stdout_fd)
-        self._is_raw = False
+        self._raw_attributes: list[Any] | None = None
+        """The settings of raw mode, for as long as it lasts."""
         self._ahead_bytes, self._ahead_end = 0, b"\0"
         """How much was typed before raw mode and is still to be read, and the key that ends a line's input there."""
         self._woken = False
@@ -133,20 +134,20 @@ class PosixTerminal(Terminal):
 
     @contextlib.contextmanager
     def _raw(self) -> Iterator[None]:
-        if self._is_raw or not os.isatty(self._stdin_fd):
+        if self._raw_attributes is not None or not os.isatty(self._stdin_fd):
             yield
             return
         try:
             saved = termios.tcgetattr(self._stdin_fd)
         except termios.error as error:
             raise TerminalGone(reason=_reason(error)) from error
-        self._is_raw = True
+        self._raw_attributes = _made_raw(saved)
         try:
-            _set_attributes(self._stdin_fd, _made_raw(saved))
+            _set_attributes(self._stdin_fd, self._raw_attributes)
             self._ahead_bytes, self._ahead_end = _waiting_bytes(self._stdin_fd), _end_key(saved)
             yield
         finally:
-            self._is_raw = False
+            self._raw_attributes = None
             with _not_stopped(), contextlib.suppress(TerminalGone):
                 _set_attributes(self._stdin_fd, saved)
 
@@ -192,7 +193,20 @@ class PosixTerminal(Terminal):
             self._wake_writer.send(b"\0")
 
     def on_resize(self, callback: Callable[[], None]) -> AbstractContextManager[None]:
-        return handled([signal.SIGWINCH], lambda _number: callback(), keep_ignored=False)
+        def heard(number: int) -> None:
+            if number == signal.SIGCONT:
+                self._raw_once_more()
+            callback()
+
+        return handled([signal.SIGWINCH, signal.SIGCONT], heard, keep_ignored=False)
+
+    def _raw_once_more(self) -> None:
+        """We were stopped, and a shell has its own settings on meanwhile. In the background this
+        stops us anew (SIGTTOU), until we are in the foreground."""
+        attributes = self._raw_attributes
+        if attributes is not None:
+            with contextlib.suppress(TerminalGone):  # the reading will say so
+                _set_attributes(self._stdin_fd, attributes)
 
     def on_end(self, callback: Callable[[int], None]) -> AbstractContextManager[None]:
         return handled(_end_signals(), callback, keep_ignored=True)

@@ -275,6 +275,19 @@ def test_a_resize_calls_back_only_inside_the_block(terminal: Terminal) -> None:
     assert signal.getsignal(signal.SIGWINCH) is before
 
 
+def test_raw_mode_comes_back_with_a_process_that_was_stopped(pty: Pty, terminal: Terminal) -> None:
+    before, calls = attributes(pty), []
+    with terminal.on_resize(lambda: calls.append(1)):
+        with terminal.raw():
+            raw = attributes(pty)
+            termios.tcsetattr(pty.shell, termios.TCSANOW, before)  # as a shell does whose job was stopped
+            signal.raise_signal(signal.SIGCONT)
+            assert attributes(pty) == raw
+            assert calls == [1]
+        signal.raise_signal(signal.SIGCONT)
+        assert attributes(pty) == before
+
+
 def test_a_signal_that_ends_calls_back_instead(terminal: Terminal) -> None:
     calls: list[int] = []
     before = signal.getsignal(signal.SIGTERM)
