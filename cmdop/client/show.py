@@ -16,6 +16,10 @@ _AT_ONCE_BYTES: Final = 16 * KIB
 """About what a PTY takes; offering it more is only copying more."""
 
 
+_UNDOING: Final = memoryview(b"")
+"""Stands in the queue for what undoes the modes that are on when its turn comes."""
+
+
 class Writable(Protocol):
     """Where output goes; see terminal/interface.py."""
 
@@ -83,14 +87,13 @@ class Show:
             self._queue.append((memoryview(data), None))
 
     def put_flush(self, offset: int) -> int | None:
-        """Drop what is not shown yet and undo the modes that are on, for a screen that will be
-        drawn anew; a limit to grant, if any. Raises what `Received.flush` raises."""
+        """Drop what is not shown yet, unless nothing is left out, and undo the modes that are on,
+        for a screen that will be drawn anew; a limit to grant, if any. Raises what `Received.flush` raises."""
+        whole = self._received.leaves_out_nothing(offset)
         limit = self._received.flush(offset)
-        self._queue.clear()
-        # The undoing puts the title back and forgets it: it is saved once more behind that.
-        undo = self._modes.undo() + self._saves_title
-        if undo:
-            self._queue.append((memoryview(undo), None))
+        if not whole:
+            self._queue.clear()
+        self._queue.append((_UNDOING, None))
         return limit
 
     def write(self) -> int | None:
@@ -106,6 +109,9 @@ class Show:
                 self._opening = self._opening[self._out.try_write(self._opening) :]
             while self._queue and not self._stopped and not self._opening:
                 data, offset = self._queue[0]
+                if data is _UNDOING:
+                    self._undo()
+                    continue
                 piece = bytes(data[:at_once])
                 taken = self._offer(piece, offset)
                 counted += taken if offset is not None else 0
@@ -116,6 +122,14 @@ class Show:
                 if taken < len(piece) or piecewise:
                     break
         return self._received.shown(counted, time.monotonic(), self.round_trip_seconds) if counted else None
+
+    def _undo(self) -> None:
+        """It is the turn of the undoing, which puts the title back and forgets it: it is saved once
+        more behind that."""
+        self._queue.popleft()
+        undo = self._modes.undo() + self._saves_title
+        if undo:
+            self._queue.appendleft((memoryview(undo), None))
 
     def _offer(self, piece: bytes, offset: int | None) -> int:
         """Write as much of it as the terminal takes; how much that was."""

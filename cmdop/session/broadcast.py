@@ -153,8 +153,9 @@ class Broadcast:
 
     def _draw(self, view: View) -> Drawing | None:
         drawing, view.due = view.due, None
-        view.skipped = drawing is Drawing.SKIP
-        if view.skipped:
+        # A redraw that was asked for leaves out nothing: the client has yet to show what it got.
+        view.skipped = drawing is Drawing.SKIP and not (view.redraw and view.cursor == self.ring.head)
+        if drawing is Drawing.SKIP:
             view.skip(self.ring.head)
         else:
             view.start(self.ring.head)

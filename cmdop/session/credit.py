@@ -140,6 +140,12 @@ class ReceiveWindow:
         self._burst = None
         return self._due(None)
 
+    def credited(self, limit: int) -> int | None:
+        """The sender has credit up to `limit` without a grant; the new limit to grant, or None
+        while the old one does."""
+        self._granted = max(self._granted, limit)
+        return self._due(None)
+
     def resumed_at(self, offset: int) -> int:
         """Output will go on at `offset`, over another path; the credit to give from there.
 

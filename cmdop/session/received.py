@@ -85,21 +85,27 @@ class Received:
             raise RemoteProtocolError(reason="a replay without end")
         self._drawing = size >= DATA_MAX_BYTES
 
+    def leaves_out_nothing(self, offset: int) -> bool:
+        """Whether a flush to `offset` only brings the redraw that was asked for: it is behind all
+        of the output, and what came of that is still to be shown."""
+        return self._redraw and offset == self.next_offset and not self.history_missing
+
     def flush(self, offset: int) -> int | None:
-        """Output goes on at `offset`, and nothing before it will be shown any more.
+        """Output goes on at `offset`, and nothing before it will be shown any more, unless the
+        flush `leaves_out_nothing`.
 
         The limit to grant, or None where the credit that the flush itself stands for is
         enough. Raises RemoteProtocolError for a place that was passed.
         """
         if offset < self.next_offset:
             raise RemoteProtocolError(reason=f"a flush to {offset}, and {self.next_offset} was next")
+        whole = self.leaves_out_nothing(offset)
         self.next_offset = offset
         self._replay_bytes = 0
         self._drawing = True
         self._redraw = False
-        return self._window.skipped_to(
-            offset, min(offset + min(self._registered_bytes, WINDOW_FLOOR_BYTES), OFFSET_MAX)
-        )
+        given = min(offset + min(self._registered_bytes, WINDOW_FLOOR_BYTES), OFFSET_MAX)
+        return self._window.credited(given) if whole else self._window.skipped_to(offset, given)
 
     def shown(self, size: int, now: float, round_trip_seconds: float) -> int | None:
         """The terminal took `size` bytes of output; a new limit to grant, if it is time."""

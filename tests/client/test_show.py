@@ -165,6 +165,41 @@ def test_a_flush_while_another_is_being_undone_undoes_what_is_left() -> None:
     assert show.stop(1.0) == b""
 
 
+def test_a_redraw_that_was_asked_for_comes_behind_what_the_terminal_did_not_take_yet() -> None:
+    screen, received = Screen(6), Received(0, created=True)
+    show = Show(screen, received, 0.001)
+    show.put_output(0, b"\x1b[?25lkept")
+    show.write()
+    received.lost()
+    assert received.wants_redraw(spoilt=True)
+    received.resumed(10, received.credit_bytes)
+    show.put_output(10, b" and\x1b[?1000h")
+    show.put_flush(22)
+    show.put_replay(22, b"screen ")
+    show.put_output(22, b"live")
+    screen.room = None
+    show.write()
+    before, _, behind = screen.shown.partition(b"kept and\x1b[?1000h")
+    assert before == b"\x1b[?25l"
+    assert behind.endswith(b"screen live")
+    assert b"\x1b[?25h" in behind
+    assert b"\x1b[?1000l" in behind
+    assert show.stop(1.0) == b""
+
+
+def test_an_interrupt_behind_a_redraw_drops_what_waits_for_the_terminal() -> None:
+    screen, received = Screen(0), Received(0, created=True)
+    show = Show(screen, received, 0.001)
+    assert received.wants_redraw(spoilt=True)
+    show.put_output(0, b"kept")
+    for offset in (4, 4):
+        show.put_flush(offset)
+        show.put_replay(offset, b"screen")
+    screen.room = None
+    show.write()
+    assert screen.shown == b"screen"
+
+
 class Listening:
     """Answers that only listen."""
 

@@ -199,6 +199,16 @@ def test_who_was_skipped_is_not_skipped_again_before_it_shows_something(broadcas
     assert view.due is Drawing.SKIP
 
 
+def test_who_was_drawn_anew_behind_all_of_its_output_may_still_have_to_be_skipped(broadcast: Broadcast) -> None:
+    broadcast.ring.append(b"0123456789")
+    view = View(0)
+    broadcast.resume(view, 10, redraw=True, whole=False)
+    assert broadcast.next(view, [view], 0.0) is Drawing.SKIP
+    broadcast.ring.append(bytes(2 * BACKLOG_BYTES))
+    broadcast.flushed([view], 0.0)
+    assert view.due is Drawing.SKIP
+
+
 def test_one_that_is_far_behind_is_skipped_once_it_takes_more_and_others_are_current(broadcast: Broadcast) -> None:
     slow, fast = watching(broadcast, window_bytes=0), watching(broadcast)
     broadcast.ring.append(bytes(LAG_MAX_BYTES + 1))

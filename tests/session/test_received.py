@@ -132,6 +132,33 @@ def test_a_flush_grants_what_a_small_credit_of_the_registering_does_not_stand_fo
     assert received.credit_bytes == WINDOW_MIN_BYTES
 
 
+def test_a_flush_leaves_out_nothing_where_it_is_the_redraw_that_was_asked_for() -> None:
+    received = Received(START, created=True)
+    received.output(START, 5, 0.0)
+    assert not received.leaves_out_nothing(START + 5)
+    received.wants_redraw(spoilt=True)
+    assert received.leaves_out_nothing(START + 5)
+    assert not received.leaves_out_nothing(START + 6)
+    received.flush(START + 5)
+    assert not received.leaves_out_nothing(START + 5)
+
+
+def test_a_redraw_that_brings_the_scrollback_as_well_stands_for_all_that_came(received: Received) -> None:
+    received.replay(START, DATA_MAX_BYTES)
+    assert received.wants_redraw(spoilt=False)
+    assert not received.leaves_out_nothing(START)
+
+
+def test_what_is_still_to_be_shown_in_front_of_a_redraw_is_granted_anew_once_it_is() -> None:
+    received = Received(START, created=True)
+    received.output(START, WINDOW_MIN_BYTES, 0.0)
+    received.wants_redraw(spoilt=True)
+    there = START + WINDOW_MIN_BYTES
+    assert received.flush(there) is None
+    assert received.credit_bytes == WINDOW_FLOOR_BYTES
+    assert received.shown(WINDOW_MIN_BYTES, 1.0, 0.0) == there + WINDOW_MIN_BYTES
+
+
 def test_a_flush_to_the_next_place_is_only_a_redraw_and_one_to_an_earlier_place_is_refused(received: Received) -> None:
     received.output(START, 5, 0.0)
     assert received.flush(START + 5) is None

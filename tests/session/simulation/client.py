@@ -42,7 +42,9 @@ class Client:
         self.answered: dict[int, bool] = {}
         """Questions that it was shown, by offset, and whether it took them for its own."""
         self.end: int | None = None
-        self._queue: deque[tuple[bytes, int | None]] = deque()
+        self._queue: deque[tuple[bytes | None, int | None]] = deque()
+        """Bytes and their offset; where there are none, the number of a flush, whose replay comes next."""
+        self._flushes = self._drawn_by = 0
         self._drawn = self._spoilt = self._written_over = False
         self._jumped = True
         self._registered_bytes = WINDOW
@@ -54,7 +56,7 @@ class Client:
 
     @property
     def queued_bytes(self) -> int:
-        return sum(len(data) for data, _ in self._queue)
+        return sum(len(data) for data, _ in self._queue if data is not None)
 
     # -- connections ------------------------------------------------------------------------
 
@@ -72,6 +74,7 @@ class Client:
             whole = redraw and self.received.history_missing
             resume = Resume(self.received.next_offset, self.typed_out.acked, redraw, whole)
             self.known = self.known and not redraw
+            self._drawn_by = 0 if redraw else self._drawn_by
             self._written_over = self._written_over or redraw
             window_bytes = self.received.credit_bytes
             entry = entry._replace(created=False, takeover=False, resume=resume, window_bytes=window_bytes)
@@ -148,13 +151,14 @@ class Client:
         self._send()
 
     def _on_flush(self, received: Received, offset: int) -> None:
+        whole = received.leaves_out_nothing(offset)
         limit = received.flush(offset)
-        self._queue.clear()
-        undo = self.screen.undo()
-        if undo:
-            self._queue.append((undo, None))
-        self._jumped = self._drawn = self.known = True
-        self._written_over = False
+        if not whole:
+            self._queue.clear()
+            self._jumped = True
+        self._flushes += 1
+        self._drawn_by = self._flushes
+        self._queue.append((None, self._flushes))
         self._grant(limit)
 
     def _on_ended(self, received: Received, offset: int) -> None:
@@ -173,6 +177,9 @@ class Client:
         counted = 0
         while self._queue and size:
             data, offset = self._queue.popleft()
+            if data is None:
+                self._undo(offset)
+                continue
             piece, rest = data[:size], data[size:]
             size -= len(piece)
             if rest:
@@ -184,6 +191,15 @@ class Client:
             self._grant(self.received.shown(counted, self.now, 0.0625))
         if self.end is not None and not self._queue and not self.outcome:
             self.outcome = "ended"
+
+    def _undo(self, flush: int | None) -> None:
+        """Behind all that was there before the flush."""
+        undo = self.screen.undo()
+        if undo:
+            self._queue.appendleft((undo, None))
+        if flush == self._drawn_by:
+            self._drawn = self.known = True
+            self._written_over = False
 
     def _show(self, piece: bytes, offset: int | None) -> None:
         if offset is not None:
