@@ -178,6 +178,8 @@ def test_whom_a_login_trusted_is_trusted_from_then_on(ann: User, far: Far, proxy
     name = f"far-{proxy.kind}"
     assert run(env, "connect", "exec", name, "--", "echo here").stdout == "here\n"
     assert json.loads(run(env, "doctor", "--json").stdout)["ok"]
+    run(env, "logout")
+    run(env, "login", given=far.key)
 
 
 def test_a_wrong_password_of_the_proxy_is_said(ann: User, proxy: ProxyServer) -> None:

@@ -58,7 +58,7 @@ def connect(
     """
     where = _home(home)
     passwords = _passwords(where, password)
-    credential = find_credential(where, Given(server, api_key, workspace))
+    credential = find_credential(where, Given(parse_server(server).url if server else None, api_key, workspace))
     device = device_key(where)
     known = KnownMachines(where, parse_server(credential.server).url, credential.workspace, _policy(machine_keys))
     known.load()

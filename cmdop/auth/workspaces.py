@@ -40,6 +40,11 @@ class Workspaces:
         relay = self.relays.get(name)
         return relay.ca_file if relay and relay.server == server else None
 
+    def ca_file_at(self, server: str) -> Path | None:
+        """What is trusted at a relay, in whichever workspace it was kept first."""
+        kept = (relay.ca_file for relay in self.relays.values() if relay.server == server)
+        return next(filter(None, kept), None)
+
     def with_relay(self, name: str, relay: KnownRelay) -> Workspaces:
         """The same with a workspace added or changed; the first one becomes active."""
         active = self.active if self.relays else name

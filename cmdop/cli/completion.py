@@ -24,7 +24,7 @@ from click.shell_completion import (
 )
 
 from cmdop.cli.debug import note
-from cmdop.cli.options import home
+from cmdop.cli.options import as_kept, home
 from cmdop.cli.root import COMPLETION_VARIABLE, cmdop
 from cmdop.printable import printable
 
@@ -140,7 +140,7 @@ def _machines(context: click.Context) -> tuple[MachineName, ...]:
     from cmdop.wire.relay_messages import MachineRecord
 
     said = {name: _said(context, name) for name in ("server", "api_key", "workspace", "insecure", "ca_file")}
-    given = Given(said["server"], said["api_key"], said["workspace"])
+    given = Given(as_kept(said["server"]), said["api_key"], said["workspace"])
     known = load_workspaces(home())
     workspace = given.workspace or known.active
     server = given.server or known.servers.get(workspace, DEFAULT_SERVER)

@@ -45,13 +45,14 @@ def which_relay(subject: Subject) -> Finding:
 
 def _usual(subject: Subject) -> KnownRelay:
     """Which relay it would be if there were a credential; a machine that is only reached has its own."""
-    if subject.given.server:
-        return KnownRelay(subject.given.server)
+    named = subject.given.server
     try:
         known = load_workspaces(home())
         enrolled = Enrolment.load(home())
     except CmdopError:  # said already: it is why there is no credential
-        return KnownRelay(DEFAULT_SERVER)
+        return KnownRelay(named or DEFAULT_SERVER)
+    if named:
+        return KnownRelay(named, known.ca_file(subject.given.workspace or known.active, named))
     usual = KnownRelay(enrolled.server if enrolled else DEFAULT_SERVER)
     return known.relays.get(subject.given.workspace or known.active, usual)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -42,7 +43,8 @@ def login(workspace: str | None, server: str | None, no_interactive: bool, way: 
     """Check an API key with its relay, keep it, and make its workspace the active one.
 
     It asks for what is missing. Where it cannot ask, standard input has the key, or
-    the relay's URL on one line and the key on the next:
+    the relay's URL on one line and the key on the next. What --ca-file names is kept
+    for that relay, too:
 
     \b
       cmdop login
@@ -55,19 +57,19 @@ def login(workspace: str | None, server: str | None, no_interactive: bool, way: 
     try:
         asking = can_ask() and not (no_interactive or as_json)
         entered = _ask(server, usual or DEFAULT_SERVER) if asking else _read(server, usual)
-        welcome = _check(entered, way)
+        ca_file = way.ca_file.absolute() if way.ca_file else known.ca_file_at(entered.server)
+        welcome = _check(entered, ca_file, way)
     except (click.Abort, KeyboardInterrupt):
         say("cancelled: nothing was kept")
         raise
     name = workspace or _name(welcome, entered.server, known)
-    ca_file = way.ca_file.absolute() if way.ca_file else None
     kept = keep(Credential(entered.key, entered.server, name, ca_file), active=True)
     if as_json:
         print_json({**_document(name, entered, welcome, kept), "ca_file": ca_file and str(ca_file)})
     else:
         say(f'logged in to {entered.server} as {welcome.operator} ({welcome.role}); "{name}" is the active workspace')
         say(f"the key {entered.key.masked} is kept in {kept.place}")
-        if ca_file:
+        if way.ca_file:
             say(f"{ca_file} says whom to trust there, from now on")
     before = known.servers.get(name, entered.server)
     if before != entered.server:
@@ -103,11 +105,11 @@ def _usable(text: str) -> ApiKey:
     return key
 
 
-def _check(entered: _Entered, way: Way) -> Welcome:
+def _check(entered: _Entered, ca_file: Path | None, way: Way) -> Welcome:
     """What the relay says to the key. Raises RelayUnreachable, KeyRefused and so on."""
     from cmdop.client.connect import reach_relay
 
-    link = reach_relay(Credential(entered.key, entered.server, ""), way, want_machines=False)
+    link = reach_relay(Credential(entered.key, entered.server, "", ca_file), way, want_machines=False)
     link.close()
     return link.welcome
 

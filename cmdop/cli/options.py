@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from cmdop.errors import HomeUnusable
+from cmdop.errors import BadServer, HomeUnusable
 from cmdop.home import Home
 from cmdop.limits import NAME_MAX_CHARS
 
@@ -54,10 +54,24 @@ def given_by(ctx: click.Context, server: str | None, api_key: str | None, worksp
     """What the options of a verb and the environment name, as the chain of credentials wants it."""
     from cmdop.auth.credentials import Given  # not every verb with options wants a credential
 
+    server = as_kept(server)
     if ctx.get_parameter_source("api_key") is ParameterSource.COMMANDLINE:
         return Given(server, api_key, workspace)
     # Not what click has: for click an empty variable is none.
     return Given(server, None, workspace, os.environ.get("CMDOP_API_KEY"))
+
+
+def as_kept(server: str | None) -> str | None:
+    """A relay's address in the one spelling in which addresses are kept and compared.
+
+    What is no address stays: whoever dials it says what is wrong.
+    """
+    from cmdop.transport.address import parse_server
+
+    try:
+        return parse_server(server).url if server else None
+    except BadServer:
+        return server
 
 
 def no_interactive_option(command: F) -> F:

@@ -147,7 +147,7 @@ def test_the_workspace_may_have_another_name_here_and_becomes_active(relay: Rela
     assert find_credential(where, Given(workspace="home")).key == STRANGER
 
 
-def test_whom_to_trust_is_kept_with_the_relay_until_the_next_login(
+def test_whom_to_trust_is_kept_with_the_relay_until_another_is_named(
     relay: Relay, where: Home, person: Person, capsys: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -158,9 +158,14 @@ def test_whom_to_trust_is_kept_with_the_relay_until_the_next_login(
     for said in (["key", "set", STRANGER.text], ["workspace", "add", "production", "-k", STRANGER.text]):
         assert run(["connect", *said, "--server", relay.url]) == 0  # they ask nobody, and change nothing of it
         assert find_credential(where, Given()) == Credential(STRANGER, relay.url, "production", tmp_path / "ca.pem")
+    for name in ("production", "another"):
+        person.writes(relay.url, relay.admin_key.text)
+        assert run(["login", "--workspace", name]) == 0
+        assert find_credential(where, Given(workspace=name)).ca_file == tmp_path / "ca.pem"
+    assert "whom to trust" not in capsys.readouterr().err
     person.writes(relay.url, relay.admin_key.text)
-    assert run(["login"]) == 0
-    assert find_credential(where, Given()).ca_file is None
+    assert run(["login", "--ca-file", "other.pem"]) == 0
+    assert find_credential(where, Given(workspace="production")).ca_file == tmp_path / "other.pem"
 
 
 def test_a_name_that_another_relay_has_is_not_taken_from_it(

@@ -90,7 +90,7 @@ def test_every_verb_that_dials_a_relay_goes_the_way_that_was_said(line: str, dia
     assert {to.way.first(to.server).host for to in dialled} == {"proxy.example.org"}
 
 
-@pytest.mark.parametrize("line", [verb for verb in VERBS if verb != "login"])
+@pytest.mark.parametrize("line", VERBS)
 def test_every_verb_trusts_whom_its_workspace_trusts(
     line: str, dialled: list[Dialling], home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +104,27 @@ def test_every_verb_trusts_whom_its_workspace_trusts(
     monkeypatch.setenv("CMDOP_SERVER", "wss://another.example.org")
     run(line.split())
     assert {to.way.trusted for to in dialled} == {Path("/env.pem")}
+
+
+@pytest.mark.parametrize(
+    "server", ["relay.example.org", "https://Relay.Example.ORG:443/", "wss://relay.example.org/v1"]
+)
+@pytest.mark.parametrize("line", ["connect --list", "session list", "connect key list", "login", "doctor"])
+def test_a_relay_is_the_same_in_every_spelling(line: str, server: str, dialled: list[Dialling], home: Home) -> None:
+    with changing_workspaces(home) as file:
+        file.known = file.known.with_relay("home", KnownRelay(RELAY.url, Path("/kept.pem")))
+    run([*line.split(), "--server", server])
+    assert {to.way.trusted for to in dialled} == {Path("/kept.pem")}
+
+
+def test_a_relay_without_a_key_is_looked_at_with_whom_it_is_trusted_by(
+    dialled: list[Dialling], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CMDOP_API_KEY")
+    with changing_workspaces(home) as file:
+        file.known = file.known.with_relay("home", KnownRelay(RELAY.url, Path("/kept.pem")))
+    run(["doctor", "--server", RELAY.url])
+    assert {to.way.trusted for to in dialled} == {Path("/kept.pem")}
 
 
 @pytest.mark.parametrize("verb", ["exec prod -- true", "key list", "machine accept prod", "password set prod"])
@@ -129,6 +150,19 @@ def test_who_completes_a_host_goes_the_same_way(dialled: list[Dialling], monkeyp
     answer("bash_complete")
     assert [(to.way.insecure, to.way.ca_file) for to in dialled] == [(True, Path("own.pem"))]
     assert dialled[0].way.first(RELAY).host == "proxy.example.org"
+
+
+def test_who_completes_a_host_and_a_program_know_the_relay_in_every_spelling(
+    dialled: list[Dialling], monkeypatch: pytest.MonkeyPatch, home: Home
+) -> None:
+    with changing_workspaces(home) as file:
+        file.known = file.known.with_relay("home", KnownRelay(RELAY.url, Path("/kept.pem")))
+    monkeypatch.setenv("COMP_WORDS", f"cmdop connect --server {RELAY.host} pr")
+    monkeypatch.setenv("COMP_CWORD", "4")
+    answer("bash_complete")
+    with pytest.raises(RelayUnreachable):
+        connect("prod", server=RELAY.host, api_key=KEY.text, home=home.path)
+    assert [to.way.trusted for to in dialled] == [Path("/kept.pem")] * 2
 
 
 @pytest.mark.parametrize("proxy", ["http://ann:hush@proxy:3128", None])
