@@ -67,9 +67,13 @@ class Pump:
             return None if step is None else (RecordKind.OUTPUT, *step)
         self._work.feed_screen()
         skip = step is Drawing.SKIP
-        history, viewer.history = viewer.history, False
-        capture = self._work.screen.capture(history=history, redraw=skip and not history)
-        return Undrawn(capture, skip, viewer.view.cursor)
+        # An observer's window may have any size, and what scrolled away would lie where it is not.
+        fits = not viewer.observer or viewer.winsize == self._work.core.winsize
+        history, viewer.history = viewer.history and fits, False
+        redraw = not fits or (skip and not history)
+        capture = self._work.screen.capture(history, redraw, fits)
+        away = b"" if fits or skip else b"\r\n" * viewer.winsize.rows
+        return Undrawn(capture, skip, viewer.view.cursor, away)
 
     def _finish(self, viewer: Viewer) -> None:
         """Tell a client of the end once it has every byte."""

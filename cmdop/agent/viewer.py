@@ -60,9 +60,11 @@ class Undrawn:
     capture: Capture
     skip: bool
     offset: int
+    away: bytes = b""
+    """What scrolls away what the terminal shows, where the drawing does not."""
 
     def draw(self) -> list[Piece]:
-        shown = self.capture.draw().whole
+        shown = self.away + self.capture.draw().whole
         # The last one is not full, though it be empty: by that its end is known.
         starts = range(0, len(shown) + 1, DATA_MAX_BYTES)
         replay: list[Piece] = [(RecordKind.REPLAY, self.offset, shown[at : at + DATA_MAX_BYTES]) for at in starts]

@@ -32,6 +32,15 @@ def contents(terminal: Terminal, screen: Screen, history: bool) -> list[bytes]:
     return drawn
 
 
+def lines(terminal: Terminal, screen: Screen) -> list[bytes]:
+    """The rows, each as a line of its own, without the empty ones at the end."""
+    cols = terminal.size.cols
+    drawn = [draw_row(row, cols, 0, False, screen.protection) for row in screen.rows]
+    while drawn and not drawn[-1]:
+        drawn.pop()
+    return [text + b"\r\n" for text in drawn[:-1]] + drawn[-1:]
+
+
 def _row(terminal: Terminal, screen: Screen, rows: list[Row], at: int) -> bytes:
     """One row, with the end of the line behind it where there is one."""
     row, cols = rows[at], terminal.size.cols

@@ -20,15 +20,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cmdop.screen import cursor, mode_table
-from cmdop.screen.contents import contents
-from cmdop.screen.mode_table import ALTERNATE, CLUSTERS, MARGINS, is_on, switch
+from cmdop.screen.contents import contents, lines
+from cmdop.screen.mode_table import ALTERNATE, AUTOWRAP, CLUSTERS, MARGINS, is_on, switch
 from cmdop.screen.pen import SEMANTIC, safe
 from cmdop.screen.state import Screen, Terminal
 
 _TAB_INTERVAL = 8
 
 
-def draw(terminal: Terminal, history: bool = True, redraw: bool = False) -> tuple[bytes, bytes]:
+def draw(terminal: Terminal, history: bool = True, redraw: bool = False, fits: bool = True) -> tuple[bytes, bytes]:
     """The bytes, and those that switch on reports, see `interface.Snapshot`.
 
     The model must be outside of any sequence.
@@ -37,8 +37,8 @@ def draw(terminal: Terminal, history: bool = True, redraw: bool = False) -> tupl
         mode_table.UNSWITCHED if redraw else b"\r\x1b[J",
         *_strings(terminal),
         switch(CLUSTERS, on=True) if is_on(terminal, CLUSTERS) else b"",
-        *_primary(terminal, history, redraw),
-        *(_alternate(terminal, terminal.alternate) if terminal.alternate else ()),
+        *_primary(terminal, history, redraw, fits),
+        *(_alternate(terminal, terminal.alternate, fits) if terminal.alternate else ()),
         cursor.forget(terminal.active.saved),
         _tab_stops(terminal, always=redraw),
         *_margins(terminal),
@@ -68,17 +68,17 @@ def _rgb(colour: bytes) -> bytes:
     return b"rgb:%02x/%02x/%02x" % tuple(colour)
 
 
-def _primary(terminal: Terminal, history: bool, redraw: bool) -> Iterator[bytes]:
+def _primary(terminal: Terminal, history: bool, redraw: bool, fits: bool) -> Iterator[bytes]:
     if redraw:
         yield b"\x1b[H\x1b[J"
         if any(row.prompt for row in terminal.primary.history + terminal.primary.rows):
             yield SEMANTIC[0]  # it may still be in a prompt
-    yield from contents(terminal, terminal.primary, history and not redraw)
+    yield from _contents(terminal, terminal.primary, history and not redraw, fits)
     yield mode_table.keyboard(terminal.primary.keyboard)
     yield cursor.save(terminal.primary)
 
 
-def _alternate(terminal: Terminal, screen: Screen) -> Iterator[bytes]:
+def _alternate(terminal: Terminal, screen: Screen, fits: bool) -> Iterator[bytes]:
     """Entered as the program did it. 1049 saves the cursor: the one just saved is in force."""
     yield cursor.keep_semantic(terminal.primary)
     if terminal.cursor_shaped:
@@ -86,9 +86,19 @@ def _alternate(terminal: Terminal, screen: Screen) -> Iterator[bytes]:
     yield switch(next((mode for mode in ALTERNATE if is_on(terminal, mode)), ALTERNATE[0]), on=True)
     yield SEMANTIC[0] if terminal.primary.semantic else b""  # a screen begins with the other one's
     yield cursor.forget(terminal.primary.saved) + b"\x1b[H\x1b[J"
-    yield from contents(terminal, screen, history=False)
+    yield from _contents(terminal, screen, history=False, fits=fits)
     yield mode_table.keyboard(screen.keyboard)
     yield cursor.save(screen)
+
+
+def _contents(terminal: Terminal, screen: Screen, history: bool, fits: bool) -> Iterator[bytes]:
+    """The text; for a terminal that it does not fit without autowrap, so that its edge cuts it."""
+    if fits:
+        yield from contents(terminal, screen, history)
+    else:
+        yield switch(AUTOWRAP, on=False)
+        yield from lines(terminal, screen)
+        yield switch(AUTOWRAP, on=True)
 
 
 def _tab_stops(terminal: Terminal, always: bool) -> bytes:

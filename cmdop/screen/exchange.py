@@ -9,7 +9,7 @@ are this program; they may be of two versions when the session's became another 
     ASK       output that may hold questions  ANSWERS: whether it ends within a sequence (u8), answers
     RESIZE    rows, cols (u16 each)           -
     ANSWER    0 or 1 (u8)                     -
-    CAPTURE   history, redraw (u8 each)       SNAPSHOT
+    CAPTURE   history, redraw, fits (u8 each) SNAPSHOT
     (first)                                   UNUSABLE, a reason: there is no model
 """
 
@@ -23,7 +23,7 @@ from typing import NamedTuple
 from cmdop.limits import MODEL_SNAPSHOT_MAX_BYTES
 from cmdop.screen.interface import Snapshot
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of what is exchanged."""
 
 _HEADER = struct.Struct("<BII")

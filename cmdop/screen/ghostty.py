@@ -161,10 +161,10 @@ class GhosttyScreen(TerminalModel):
 
     # -- the state ------------------------------------------------------------------------
 
-    def capture(self, history: bool = True, redraw: bool = False) -> Capture:
+    def capture(self, history: bool = True, redraw: bool = False, fits: bool = True) -> Capture:
         with self._lock:
             encoded = self._encoded()
-            return _Captured(encoded, self._skipping.pending or self._continuation(), history, redraw)
+            return _Captured(encoded, self._skipping.pending or self._continuation(), history, redraw, fits)
 
     def state(self) -> Terminal:
         """Everything. Raises ValueError when it cannot be read."""
@@ -267,11 +267,12 @@ class GhosttyScreen(TerminalModel):
 
 
 class _Captured(Capture):
-    def __init__(self, encoded: bytes, pending: bytes, history: bool, redraw: bool) -> None:
-        self._encoded, self._pending, self._history, self._redraw = encoded, pending, history, redraw
+    def __init__(self, encoded: bytes, pending: bytes, history: bool, redraw: bool, fits: bool) -> None:
+        self._encoded, self._pending = encoded, pending
+        self._history, self._redraw, self._fits = history, redraw, fits
 
     def draw(self) -> Snapshot:
-        data, reports = draw(decode(self._encoded), self._history, self._redraw)
+        data, reports = draw(decode(self._encoded), self._history, self._redraw, self._fits)
         return Snapshot(data, reports, self._pending)
 
 

@@ -56,18 +56,20 @@ class TerminalModel(abc.ABC):
         """The PTY has another size from here on."""
 
     @abc.abstractmethod
-    def capture(self, history: bool = True, redraw: bool = False) -> Capture:
+    def capture(self, history: bool = True, redraw: bool = False, fits: bool = True) -> Capture:
         """The state as of now.
 
         With `history` the newest part of the scrollback comes first, and what the
         terminal showed before scrolls away above it. With `redraw` the screen is drawn
         over what the terminal shows, whatever state it is in; no scrollback then.
-        The terminal has to have the model's size.
+        The terminal has the model's size, unless it is said that it does not fit: then
+        each row is a line of its own in its upper left corner, which is cut at its edge
+        and goes on with no other one. That only goes with `redraw`.
         """
 
-    def snapshot(self, history: bool = True, redraw: bool = False) -> Snapshot:
+    def snapshot(self, history: bool = True, redraw: bool = False, fits: bool = True) -> Snapshot:
         """`capture` and `draw` at once."""
-        return self.capture(history, redraw).draw()
+        return self.capture(history, redraw, fits).draw()
 
     @abc.abstractmethod
     def answer(self, answering: bool) -> None:

@@ -89,8 +89,8 @@ class IsolatedScreen(ScreenModel):
             self._request(Kind.RESIZE, _SIZE.pack(*self._winsize))
             self._unsure()  # the report of the size (mode 2048) comes with the next answer
 
-    def capture(self, history: bool = True, redraw: bool = False) -> Capture:
-        how = bytes((history, redraw))
+    def capture(self, history: bool = True, redraw: bool = False, fits: bool = True) -> Capture:
+        how = bytes((history, redraw, fits))
         with self._lock:
             self._start()
             last = self._last_capture()

@@ -31,7 +31,7 @@ class RingScreen(ScreenModel):
     def resize(self, winsize: Winsize) -> None:
         """What is shown has no size."""
 
-    def capture(self, history: bool = True, redraw: bool = False) -> Capture:
+    def capture(self, history: bool = True, redraw: bool = False, fits: bool = True) -> Capture:
         with self._lock:
             return _Kept(self, self._ring.head, redraw)
 

@@ -65,7 +65,7 @@ class Worker:
         elif kind == Kind.ANSWER:
             self._screen.answer(payload != b"\0")
         elif kind == Kind.CAPTURE:
-            captured = self._screen.capture(history=bool(payload[0]), redraw=bool(payload[1]))
+            captured = self._screen.capture(*map(bool, payload))
             threading.Thread(target=self._draw, args=(number, captured), name="capture->session", daemon=True).start()
         if kind == Kind.ASK:
             self._send(Kind.ANSWERS, number, encode_answers(self._screen.answers(), self._screen.is_within_sequence))

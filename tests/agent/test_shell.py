@@ -596,6 +596,18 @@ def test_who_joins_sees_what_was_there_and_then_goes_on_live(session: Session) -
     assert (ready.created, ready.operator, ready.notice) == (False, "anna", "")
 
 
+def test_an_observer_whose_window_has_another_size_gets_the_screen_where_it_is(session: Session) -> None:
+    session.pty.print(b"one\r\n")
+    session.pty.until_idle(reading=True)
+    larger, same = Watcher(observer=True, winsize=Winsize(30, 80)), Watcher(observer=True)
+    for watcher in (larger, same):
+        session.attach(watcher)
+    session.pty.print(b"two\r\n")
+    assert larger.until_shown(5) == same.until_shown(5) == b"two\r\n"
+    assert same.replay == b"one\r\n"
+    assert larger.replay == b"\r\n" * 30 + b"\x18\x1b\\\x1b[H\x1b[J" + b"one\r\n"
+
+
 def test_who_opened_it_gets_everything_live_and_the_note(session: Session) -> None:
     session.pty.print(b"prompt\x1b[6n")
     session.pty.until_idle(reading=True)

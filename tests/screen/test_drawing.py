@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from cmdop.screen.cells import cell_at
 from cmdop.screen.filtered import without_questions
 from cmdop.screen.ghostty import GhosttyScreen
 from cmdop.winsize import Winsize
@@ -62,6 +63,49 @@ def _on_the_screen(screen: GhosttyScreen) -> dict[str, object]:
     for each in (shown["primary"], shown["alternate"] or {}):
         each["rows"] = [row[1:] if len(row) > 1 else row for row in each.get("rows", [])]
     return {name: value for name, value in shown.items() if name not in ("colours", "title", "folder")}
+
+
+LARGER = Winsize(SIZE.rows + 7, SIZE.cols + 21)
+
+
+@each_recording
+def test_a_larger_terminal_shows_the_screen_in_its_upper_left_corner(name: str) -> None:
+    output, chance = CORPUS[name], random.Random(name)
+    for place in chance.sample(range(len(output) + 1), 12):
+        model, larger = terminal(output[:place]), terminal(output[: chance.randrange(place + 1)], LARGER)
+        larger.feed(model.snapshot(history=False, redraw=True, fits=False).whole)
+        assert _lines(larger)[: SIZE.rows] == _lines(model), place
+        assert _lines(larger)[SIZE.rows :] == [""] * (LARGER.rows - SIZE.rows), place
+        assert _place(larger) == _place(model), place
+
+
+def test_lines_that_wrapped_do_not_grow_together_on_a_wider_terminal() -> None:
+    model = terminal(b"x" * 200 + b"\r\n$ ")
+    larger = terminal(size=LARGER)
+    larger.feed(model.snapshot(history=False, redraw=True, fits=False).whole)
+    assert [len(line) for line in _lines(larger)][:5] == [80, 80, 40, 1, 0]
+    assert _place(larger) == (3, 2)
+
+
+def test_a_smaller_terminal_shows_where_the_cursor_is_and_cuts_lines_at_its_edge() -> None:
+    beginning, full = terminal(b"x" * 100 + b"\r\n$ "), terminal(b"\r\n".join(b"%d" % n for n in range(100)))
+    for model, lines, place in ((beginning, [20, 20, 1, 0], (2, 2)), (full, [2] * 10, (9, 2))):
+        smaller = terminal(size=Winsize(10, 20))
+        smaller.feed(model.snapshot(history=False, redraw=True, fits=False).whole)
+        assert [len(line) for line in _lines(smaller)][: len(lines)] == lines
+        assert _place(smaller) == place
+
+
+def _lines(screen: GhosttyScreen) -> list[str]:
+    """The text that is shown, without blanks at the ends of lines."""
+    rows = screen.state().active.rows
+    return ["".join(cell_at(row, col).text or " " for col in range(row.used)).rstrip() for row in rows]
+
+
+def _place(screen: GhosttyScreen) -> tuple[int, int]:
+    """Of the cursor; behind the last character of a full row, where a wider one has it."""
+    active = screen.state().active
+    return active.row, active.col + active.pending_wrap
 
 
 @each_recording
