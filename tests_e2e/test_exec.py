@@ -401,6 +401,24 @@ def test_our_own_failures_are_255_and_wrong_usage_is_2(operator: Operator) -> No
         assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [("alpha", "the output cannot be written: no space left"), ("nowhere", 'no machine matches "nowhere"')],
+)
+def test_a_document_that_finds_no_room_is_our_failure_and_is_said_in_words(
+    operator: Operator, host: str, said: str
+) -> None:
+    words = [CMDOP, "connect", "exec", host, "--json", "--", "true"]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(words, env=operator.env, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, said in done.stderr) == (255, True)
+
+
+def test_our_failure_is_one_though_nobody_reads_of_it(operator: Operator) -> None:
+    script = f"{CMDOP} connect exec nowhere --json -- true | true; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", script], env=operator.env, check=False).returncode == 255
+
+
 def test_an_observer_runs_nothing(operator: Operator, stack: Stack) -> None:
     words = ["relay", "key", "create", "--workspace", "production", "--label", "eve", "--role", "observer", "--json"]
     key = json.loads(stack.run(*words, "--db", str(stack.folder / "relay.db"), CMDOP_API_KEY=stack.admin_key))["key"]
@@ -509,7 +527,7 @@ def test_rsync_copies_both_ways_over_it(remote_shell: dict[str, str], tmp_path: 
     (source / "a b").mkdir(parents=True)
     (source / "a b" / "data").write_bytes(os.urandom(3 * MIB))
     succeed(["rsync", "-a", "-e", str(SCRIPT), f"{source}/", f"alpha:{far}/"], remote_shell)
-    succeed(["rsync", "-a", "-e", str(SCRIPT), f"alpha:{far}/", f"{back}/"], remote_shell)
+    succeed(["rsync", "-a", "-e", str(SCRIPT), f"root@alpha:{far}/", f"{back}/"], remote_shell)
     assert (back / "a b" / "data").read_bytes() == (source / "a b" / "data").read_bytes()
 
 

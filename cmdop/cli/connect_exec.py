@@ -105,11 +105,13 @@ def run(
         raise
     except CmdopError as error:
         from cmdop.cli.debug import note
-        from cmdop.cli.output import report_error
+        from cmdop.cli.output import drain, report_error
 
         note(error)
         error.details["host"] = named  # as it was typed
-        report_error(error, flags.as_json)
+        with contextlib.suppress(BrokenPipeError):
+            report_error(error, flags.as_json)
+        drain(sys.stdout)
         return OUR_FAILURE
 
 

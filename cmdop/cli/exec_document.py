@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from cmdop.cli.exec_signals import attended
-from cmdop.cli.output import print_json
+from cmdop.cli.output import drain, print_json
 from cmdop.cli.session_show import unfinished_bytes
 from cmdop.client.delivery import Kept, Sink
 from cmdop.client.executing import Executing
 from cmdop.client.standard_streams import reader
+from cmdop.errors import OutputLost
 from cmdop.limits import JSON_OUTPUT_MAX_BYTES
 
 if TYPE_CHECKING:
@@ -52,5 +54,16 @@ def collected(asked: Asked, calls: MachineCalls, machine: MachineRecord, wanted:
     }
     if output.cut or error.cut:
         document["truncated"] = True
-    print_json(document)
+    _print(document)
     return end.exit_status
+
+
+def _print(document: dict[str, Any]) -> None:
+    """Raises OutputLost, which is a failure of ours and not the command's; BrokenPipeError is as elsewhere."""
+    try:
+        print_json(document)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drain(sys.stdout)
+        raise OutputLost(reason=(error.strerror or str(error)).lower()) from error

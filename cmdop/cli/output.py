@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import click
 
-from cmdop.errors import CmdopError
+from cmdop.errors import CmdopError, OutputLost
 from cmdop.printable import printable
 from cmdop.terminal.cells import aligned
 
@@ -47,11 +49,21 @@ def print_line(text: str) -> None:
 
 
 def report_error(error: CmdopError, as_json: bool = False) -> None:
-    """An error as the user reads it: on stderr a sentence and what to do next."""
-    if as_json:
+    """An error as the user reads it: on stderr a sentence and what to do next.
+
+    For programs it is a document on stdout, unless that takes nothing more. Raises
+    BrokenPipeError when nobody reads it.
+    """
+    if as_json and not isinstance(error, OutputLost):
         fields = {"code": error.code, "message": error.sentence, "hint": error.next_step, "details": error.details}
-        print_json({"error": fields})
-        return
+        try:
+            print_json({"error": fields})
+        except BrokenPipeError:
+            raise
+        except OSError:
+            drain(sys.stdout)
+        else:
+            return
     click.echo(f"cmdop: {printable(error.sentence)}", err=True)
     for line in error.next_step.splitlines():
         click.echo(printable(line), err=True)
@@ -61,3 +73,21 @@ def _encodable(text: str) -> str:
     """A text as stdout can have it: stderr replaces by itself what it cannot write."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
+
+
+def flushes(stream: IO[str] | None) -> bool:
+    """Write out what is in the buffer; whether that could be done."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def drain(stream: IO[str] | None) -> None:
+    """Write out what is left. What cannot be written is dropped: the interpreter would try
+    again at its end, and exit with a status of its own."""
+    if stream is not None and not flushes(stream):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -7,13 +7,13 @@ import errno
 import importlib
 import os
 import sys
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
 from cmdop import __version__
 from cmdop.cli.debug import note
-from cmdop.cli.output import report_error
+from cmdop.cli.output import drain, flushes, report_error
 from cmdop.errors import CmdopError, OutputLost, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def run(argv: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - no traceback ever reaches a user
         status = _report(error, as_json="--json" in _own_words(argv))
     for stream in (sys.stdout, sys.stderr):
-        _settle(stream)
+        drain(stream)
     return status
 
 
@@ -131,7 +131,7 @@ def _as_ours(error: BaseException) -> CmdopError:
         return error
     if isinstance(error, click.ClickException):
         return UsageError(reason=_unknown_verb(error) or error.format_message())
-    if isinstance(error, OSError) and (_of_a_stream(error) or not _flushes(sys.stdout)):
+    if isinstance(error, OSError) and (_of_a_stream(error) or not flushes(sys.stdout)):
         return OutputLost(reason=(error.strerror or str(error)).lower())
     return CmdopError(reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
@@ -155,20 +155,3 @@ def _of_a_stream(error: OSError) -> bool:
     """Whether it is the output that cannot be written. What a buffer does not hold (PYTHONUNBUFFERED)
     is not there any more to be tried again, and files of ours have errors of their own."""
     return error.filename is None and error.errno in _CANNOT_BE_WRITTEN
-
-
-def _flushes(stream: IO[str] | None) -> bool:
-    try:
-        if stream is not None:
-            stream.flush()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _settle(stream: IO[str] | None) -> None:
-    """Write out what is left. What cannot be written is dropped: the interpreter would try
-    again at its end, and exit with a status of its own."""
-    if stream is not None and not _flushes(stream):
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
