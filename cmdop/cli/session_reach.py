@@ -74,7 +74,11 @@ def reached_session(flags: Flags, wanted: str) -> Iterator[tuple[Machine, Locate
 
 
 def name_silent(silent: tuple[Silent, ...] | list[Silent]) -> CmdopError | None:
-    """Say on stderr which machines did not answer; the first reason."""
-    for one_machine in silent:
-        say(f"cmdop: {one_machine.error.sentence}")
+    """Say on stderr which machines did not answer, why, and what to do; the first reason."""
+    for machine, error in ((one.machine, one.error) for one in silent):
+        name = display_name(machine)
+        about = "" if name in error.sentence + error.next_step else f"{name}: "
+        say(f"cmdop: {about}{error.sentence}")
+        for line in error.next_step.splitlines():
+            say(line)
     return silent[0].error if silent else None

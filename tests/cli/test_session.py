@@ -269,7 +269,27 @@ def test_a_machine_that_does_not_answer_is_named_and_spoils_nothing(
     assert run(["session", "list", "--json"]) == 4
     said = capsys.readouterr()
     assert [one["session_id"] for one in json.loads(said.out)] == [A]
-    assert said.err == "cmdop: the machine name-2 did not answer within 0.1 s\n"
+    assert said.err == (
+        "cmdop: the machine name-2 did not answer within 0.1 s\ntry again; cmdop connect --list shows what is online\n"
+    )
+
+
+def test_a_machine_that_wants_a_password_is_named_with_what_to_do(far: Played, capsys: Said) -> None:
+    far.answers[VPS.machine_id] = lambda _: Refused(
+        "token-missing", "Session requires password. Authenticate via ConnectTerminal first."
+    )
+    assert run(["session", "list"]) == 5
+    said = capsys.readouterr()
+    assert A[:8] in said.out
+    first, hint = said.err.splitlines()
+    assert first == "cmdop: Session requires password. Authenticate via ConnectTerminal first."
+    assert hint.endswith("or keep it: cmdop connect password set name-2")
+
+
+def test_a_machine_is_named_where_its_error_names_none(far: Played, capsys: Said) -> None:
+    far.closed_with[VPS.machine_id] = Closed("connection-closed", "it was closed")
+    assert run(["session", "list"]) == 4
+    assert capsys.readouterr().err.startswith("cmdop: name-2: the connection was closed")
 
 
 def test_one_host_that_does_not_answer_is_an_error(far: Played, capsys: Said) -> None:
