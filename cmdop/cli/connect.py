@@ -90,11 +90,13 @@ class HostOrVerb(click.Group):
         return super().parse_args(ctx, args)
 
     def _one_host(self, ctx: click.Context, words: list[str]) -> None:
-        """Raises UsageError for a second word, with the verb that the first one looks like."""
+        """Raises UsageError for a second word, with the verb that the first one looks like, or with
+        how a command is run, as the words may stand there as for ssh."""
         if len(words) < 2:
             return
         meant = self._verb_like(ctx, words)
-        hint = f"; did you mean cmdop connect {meant}?" if meant else ""
+        command = f"a command is run by: cmdop connect exec {words[0]} -- CMD..."
+        hint = f"; did you mean cmdop connect {meant}?" if meant else f"; {command}"
         raise UsageError(reason=f"one HOST, please, not {len(words)}: {' '.join(words)}{hint}")
 
     def _verb_like(self, ctx: click.Context, words: list[str]) -> str:

@@ -12,7 +12,7 @@ from cmdop.cli.connect_flags import Flags, takes_flags
 from cmdop.cli.options import home, json_option
 from cmdop.cli.output import print_json, print_table
 from cmdop.cli.progress import say
-from cmdop.errors import InputMissing
+from cmdop.errors import InputMissing, NoSuchMachine
 
 if TYPE_CHECKING:
     from cmdop.auth.kept_passwords import KeptPassword
@@ -65,7 +65,10 @@ def forget_password(host: str, as_json: bool) -> None:
     from cmdop.client.resolver import one
 
     kept = KeptPasswords(home())
-    machine = one(host, tuple(_record(row) for row in kept.all()))
+    try:
+        machine = one(host, tuple(_record(row) for row in kept.all()))
+    except NoSuchMachine as error:
+        raise NoSuchMachine(query=host, nearest="those with a password here: cmdop connect password list") from error
     kept.forget(machine.machine_id)
     if as_json:
         print_json({"machine_id": machine.machine_id, "name": machine.name})

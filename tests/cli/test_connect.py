@@ -166,16 +166,29 @@ def test_whatever_stands_where_the_host_is_the_host(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["prod", "other"], "one HOST, please, not 2: prod other"),
-        (["prod", "--new", "other"], "one HOST, please, not 2: prod other"),
-        (["prod", "key"], "one HOST, please, not 2: prod key"),
-        (["prod", "prod"], "one HOST, please, not 2: prod prod"),
+        (
+            ["prod", "other"],
+            "one HOST, please, not 2: prod other; a command is run by: cmdop connect exec prod -- CMD...",
+        ),
+        (
+            ["prod", "--new", "other"],
+            "one HOST, please, not 2: prod other; a command is run by: cmdop connect exec prod -- CMD...",
+        ),
+        (["prod", "key"], "one HOST, please, not 2: prod key; a command is run by: cmdop connect exec prod -- CMD..."),
+        (
+            ["prod", "prod"],
+            "one HOST, please, not 2: prod prod; a command is run by: cmdop connect exec prod -- CMD...",
+        ),
         (["--host", "a", "b"], "one HOST, please, not 2: a b"),
         (["kye", "list"], "one HOST, please, not 2: kye list; did you mean cmdop connect key list?"),
         (["kye", "lst"], "one HOST, please, not 2: kye lst; did you mean cmdop connect key list?"),
         (["kye", "--new", "list"], "one HOST, please, not 2: kye list; did you mean cmdop connect key list?"),
         (["keys", "create", "--label"], "one HOST, please, not 2: keys create; did you mean cmdop connect key create?"),
         (["exce", "prod"], "one HOST, please, not 2: exce prod; did you mean cmdop connect exec prod?"),
+        (
+            ["prod", "ls", "-la"],
+            "one HOST, please, not 2: prod ls; a command is run by: cmdop connect exec prod -- CMD...",
+        ),
         (["prod", "--session"], "Option '--session' requires an argument."),
         (["--session"], "Option '--session' requires an argument."),
         (["prod", "--nonsense"], "No such option"),

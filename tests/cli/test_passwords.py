@@ -127,6 +127,7 @@ def test_what_is_remembered_is_listed_and_forgotten(where: Home, capsys: Said) -
     assert capsys.readouterr().err == "the password of prod-api-1 is forgotten\n"
     assert KeptPasswords(where).get(machine_id) is None
     assert run(["connect", "password", "clear", "prod-api-1"]) == 3
+    assert capsys.readouterr().err.endswith("\nthose with a password here: cmdop connect password list\n")
 
 
 # -- the options ----------------------------------------------------------------------------------
