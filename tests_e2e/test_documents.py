@@ -97,6 +97,7 @@ def test_every_verbs_document_is_as_its_schema_says(own_stack: Stack) -> None:
     run("session", "close", session)
 
     run("agent", "status", who="agent-alpha")
+    assert run("agent", "restart", who="agent-alpha")["verdict"] == "ONLINE"
     run("agent", "install", "--dry-run", who="agent-alpha")
     run("agent", "password", "set", who="agent-alpha", typed="correct horse\n")
     run("agent", "password", "status", who="agent-alpha")
@@ -112,5 +113,7 @@ def test_every_verbs_document_is_as_its_schema_says(own_stack: Stack) -> None:
     machine = relay("machine", "list")[0]["machine_id"]
     relay("machine", "remove", machine)
     run("connect", "key", "clear")
+    assert run("agent", "stop", who="agent-alpha") == {"stopped": True}
+    assert run("agent", "stop", who="agent-alpha", status=4)["error"]["code"] == "agent-not-running"
 
     assert set(SCHEMAS) - somebody.seen == ELSEWHERE

@@ -75,7 +75,8 @@ def start(foreground: bool, detached: bool, renew: bool, as_before: bool, ca_fil
 
 
 @agent.command()
-def stop() -> None:
+@json_option
+def stop(as_json: bool) -> None:
     """Stop the agent and end its sessions.
 
     \b
@@ -84,11 +85,15 @@ def stop() -> None:
     from cmdop.agent import daemon
 
     daemon.stop(home())
-    click.echo("the agent has stopped")
+    if as_json:
+        print_json({"stopped": True})
+    else:
+        click.echo("the agent has stopped")
 
 
 @agent.command()
-def restart() -> None:
+@json_option
+def restart(as_json: bool) -> None:
     """Start the agent anew with the same flags; its sessions go on.
 
     \b
@@ -97,7 +102,11 @@ def restart() -> None:
     from cmdop.agent import daemon
     from cmdop.agent.options import AgentOptions
 
-    _tell_started(daemon.restart(home(), AgentOptions(environment=dict(os.environ))))
+    found = daemon.restart(home(), AgentOptions(environment=dict(os.environ)))
+    if as_json:
+        print_json(found)
+    else:
+        _tell_started(found)
 
 
 @agent.command()
