@@ -78,7 +78,7 @@ def dial(to: Dialling, timeout_seconds: float = DIAL_TIMEOUT_SECONDS) -> Dialled
             from cmdop.transport.presented import untrusted  # for who needs it
 
             raise untrusted(server, way, error, deadline) from error
-        raise unreachable(server, way, _reason(error, timeout_seconds)) from error
+        raise unreachable(server, way, _reason(error, timeout_seconds, server.secure)) from error
 
 
 def _upgrade(to: Dialling, sock: socket.socket, tls: Tls | None, deadline: Deadline) -> DialledConnection:
@@ -101,9 +101,11 @@ def _refusal(error: websocket.WebSocketBadStatusException) -> str:
     return line.partition(": ")[2] or line
 
 
-def _reason(error: Exception, timeout_seconds: float) -> str:
+def _reason(error: Exception, timeout_seconds: float, secure: bool) -> str:
     if isinstance(error, websocket.WebSocketTimeoutException):
         return reason_of(TimeoutError(), timeout_seconds)
+    if isinstance(error, ConnectionClosed) and not secure:  # TLS takes the upgrade for nonsense
+        return f"{error.details['reason']}; a relay with TLS wants wss://"
     if isinstance(error, ConnectionClosed | RemoteProtocolError):
         return str(error.details["reason"])
     if isinstance(error, websocket.WebSocketBadStatusException):

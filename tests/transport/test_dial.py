@@ -205,8 +205,16 @@ def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None
 def test_tls_to_a_relay_without_it_says_so(authority: Authority) -> None:
     with listening() as listener:
         arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody))
-        with pytest.raises(RelayUnreachable):
+        with pytest.raises(RelayUnreachable, match="a relay without TLS wants ws://"):
             dial(Dialling(where(listener, True, "localhost"), "key.a.00", way=Way(ca_file=authority.ca_file)))
+        assert arriving.result(PATIENCE_SECONDS) is None
+
+
+def test_plain_text_to_a_relay_with_tls_says_so(authority: Authority) -> None:
+    with listening(authority.server) as listener:
+        arriving = in_thread(lambda: listener.accept().upgrade(welcome_everybody))
+        with pytest.raises(RelayUnreachable, match="a relay with TLS wants wss://"):
+            dial(Dialling(where(listener), "key.a.00"))
         assert arriving.result(PATIENCE_SECONDS) is None
 
 
