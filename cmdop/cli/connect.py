@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.machine_keys import machine_keys_option
-from cmdop.cli.options import api_key_option, given_by, home, json_option, no_interactive_option, server_option
+from cmdop.cli.options import api_key_option, given_by, home, no_interactive_option, server_option
 from cmdop.cli.passwords import NOT_GIVEN, GivenPassword, given_password, password_options
 from cmdop.cli.way import way_options
 from cmdop.errors import HostMissing, NotATerminal, UsageError
@@ -153,7 +153,12 @@ class HostOrVerb(click.Group):
 @click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use.")
 @server_option
 @api_key_option
-@json_option
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="With --list: one JSON document; with HOST: what happens, as JSON lines on standard error.",
+)
 @click.pass_context
 def connect(
     ctx: click.Context,
