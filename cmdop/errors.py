@@ -135,7 +135,7 @@ class BadCaFile(CmdopError):
 
     code = "bad-ca-file"
     exit_status = 2
-    hint = "name a file of certificates (PEM): --ca-file FILE, or SSL_CERT_FILE"
+    hint = "name a file of certificates (PEM): --ca-file FILE; cmdop login --ca-file FILE keeps it with the workspace"
 
 
 class BadKey(CmdopError):

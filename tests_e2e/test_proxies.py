@@ -182,6 +182,19 @@ def test_whom_a_login_trusted_is_trusted_from_then_on(ann: User, far: Far, proxy
     run(env, "login", given=far.key)
 
 
+def test_a_kept_file_that_has_gone_is_replaced_as_the_error_says(ann: User, far: Far, tmp_path: Path) -> None:
+    env = {name: value for name, value in ann.env.items() if name != "CMDOP_API_KEY"}
+    kept = tmp_path / "ca.pem"
+    kept.write_bytes(Path(far.ca_file).read_bytes())
+    run(env, "login", "--ca-file", str(kept), given=far.key)
+    kept.unlink()
+    said = error(env, "connect", "--list", status=2)  # though SSL_CERT_FILE would do
+    assert (said["code"], str(kept) in said["message"]) == ("bad-ca-file", True)
+    assert "cmdop login --ca-file FILE keeps it with the workspace" in said["hint"]
+    run(env, "login", "--ca-file", far.ca_file, given=far.key)
+    run(env, "connect", "--list")
+
+
 def test_a_wrong_password_of_the_proxy_is_said(ann: User, proxy: ProxyServer) -> None:
     wrong = {"https_proxy": proxy.url.replace(PASSWORD, "not-that-one"), "CMDOP_DEBUG": "1"}
     said = error({**ann.env, **wrong}, "connect", "--list")
