@@ -13,7 +13,7 @@ import click
 from cmdop.cli import debug
 from cmdop.cli.agent_install import install, uninstall
 from cmdop.cli.agent_password import password
-from cmdop.cli.options import api_key_option, home, json_option, server_option
+from cmdop.cli.options import api_key_option, as_kept, home, json_option, server_option
 from cmdop.cli.output import print_json
 from cmdop.cli.way import ca_file_option, told_of_proxies, trusted_file
 from cmdop.printable import printable
@@ -65,7 +65,8 @@ def start(foreground: bool, detached: bool, renew: bool, as_before: bool, ca_fil
     from cmdop.agent.options import AgentOptions
 
     proxies = _proxies(as_before or flags["supervised"])
-    options = AgentOptions(**flags, ca_file=_absolute(ca_file), proxies=proxies, environment=dict(os.environ))
+    trusted = _trusted(ca_file, flags["server"])
+    options = AgentOptions(**flags, ca_file=trusted, proxies=proxies, environment=dict(os.environ))
     if foreground:
         return _run_here(options, detached, renew)
     from cmdop.agent import daemon
@@ -168,10 +169,30 @@ def _proxies(as_before: bool) -> dict[str, str]:
     return variables_of(told_of_proxies())
 
 
-def _absolute(ca_file: Path | None) -> str | None:
-    """The file of --ca-file, or of SSL_CERT_FILE: the agent has another folder, and not this environment."""
+def _trusted(ca_file: Path | None, server: str | None) -> str | None:
+    """The file of --ca-file, else that of the last start with the same relay, else SSL_CERT_FILE's.
+
+    By its whole name: the agent has another folder, and not this environment.
+    """
+    if ca_file is None and (kept := _trusted_before(server)):
+        return kept
     named = ca_file or trusted_file()
     return None if named is None else str(named.absolute())
+
+
+def _trusted_before(server: str | None) -> str | None:
+    from cmdop.agent.identity import Enrolment
+    from cmdop.agent.options import AgentOptions
+    from cmdop.agent.process import START_FILE
+    from cmdop.errors import ConfigCorrupt
+
+    try:
+        last = AgentOptions().with_json(home().read_json(START_FILE) or {})
+    except ConfigCorrupt:  # a start writes it anew
+        return None
+    enrolled = Enrolment.load(home()) if last.ca_file else None
+    relay = enrolled.server if enrolled else as_kept(last.server)
+    return last.ca_file if server is None or as_kept(server) == relay else None
 
 
 def _run_here(options: AgentOptions, detached: bool, renew: bool) -> int:

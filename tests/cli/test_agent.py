@@ -188,6 +188,26 @@ def test_the_agent_keeps_the_file_of_its_authorities_by_its_whole_name(
     assert told(where)["ca_file"] == whole
 
 
+def test_the_next_start_trusts_whom_the_last_one_did_as_long_as_the_relay_is_that_one(
+    where: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/usual.pem")
+
+    def trusted(*words: str) -> str:
+        assert run(["agent", "start", "--name", "shell", *words]) == 0
+        found = told(where)["ca_file"]
+        assert run(["agent", "stop"]) == 0
+        return str(found)
+
+    assert trusted("--server", "wss://relay.example.org", "--ca-file", "/own.pem") == "/own.pem"
+    assert trusted("--server", "relay.example.org") == "/own.pem"
+    assert trusted() == trusted() == "/own.pem"
+    assert trusted("--ca-file", "/other.pem") == trusted() == "/other.pem"
+    assert trusted("--server", "wss://another.example.org") == "/usual.pem"
+    where.file(START_FILE).write_text("[")
+    assert trusted() == "/usual.pem"
+
+
 def test_what_a_killed_agent_left_is_said_and_gone_on_with(where: Home, capsys: pytest.CaptureFixture[str]) -> None:
     run(["agent", "start", "--name", "shell"])
     capsys.readouterr()
