@@ -73,7 +73,11 @@ class UsageError(CmdopError):
 
     code = "usage"
     exit_status = 2
-    hint = "see cmdop --help"
+    hint = "see {command} --help"
+
+    def __init__(self, command: str = "cmdop", **details: Any) -> None:
+        """`command` is how the help begins that explains it."""
+        super().__init__(command=command, **details)
 
 
 class NotATerminal(CmdopError):
@@ -611,6 +615,13 @@ class StoreUnusable(CmdopError):
 
     code = "store-unusable"
     hint = "check the path, its permissions and the free space"
+
+
+class StoreMissing(StoreUnusable):
+    """there are no records of a relay in {path}"""
+
+    code = "store-missing"
+    hint = "name their file with --db FILE, or begin some: cmdop relay workspace create NAME"
 
 
 class NoSuchRecord(CmdopError):

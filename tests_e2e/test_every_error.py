@@ -152,7 +152,8 @@ PROVOKED: Final[dict[str, Callable[[User], Done]]] = {
     "command-unusable": lambda user: user.run("connect", "exec", "alpha", "--cwd", "/nowhere", "--json", "--", "ls"),
     "record-exists": lambda user: user.run("relay", "workspace", "create", "production", "--json", *user.db),
     "no-such-record": lambda user: user.run("relay", "key", "revoke", "0123456789ab", "--json", *user.db),
-    "store-unusable": lambda user: user.run("relay", "workspace", "list", "--json", "--db", "/proc/nowhere/relay.db"),
+    "store-unusable": lambda user: user.run("relay", "workspace", "create", "x", "--json", "--db", "/proc/no/relay.db"),
+    "store-missing": lambda user: user.run("relay", "workspace", "list", "--json", "--db", "/nowhere/relay.db"),
     "address-in-use": lambda user: user.run(
         "relay", "serve", "--listen", "{}:{}".format(*user.stack.address), "--db", str(user.home / "other.db")
     ),

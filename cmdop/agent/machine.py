@@ -15,6 +15,7 @@ from cmdop.agent.options import AgentOptions
 from cmdop.agent.password_gate import PasswordGate
 from cmdop.agent.shells import Shells
 from cmdop.auth.tokens import TokenTable
+from cmdop.errors import CommandUnusable, ShellUnusable
 from cmdop.exechost.interface import Program
 from cmdop.home import Home
 from cmdop.ptyhost.interface import Pty
@@ -96,4 +97,9 @@ class Machine:
 
     def _open_pty(self, wanted: Register | CreateSession, session_id: str) -> tuple[Pty, str]:
         shell = shlex.join(wanted.command) if wanted.command else self._options.shell
-        return open_login_shell(wanted, session_id, shell, self._options.environment)
+        try:
+            return open_login_shell(wanted, session_id, shell, self._options.environment)
+        except ShellUnusable as error:
+            if not wanted.command:
+                raise
+            raise CommandUnusable(command=wanted.command[0], reason=error.details["reason"]) from error

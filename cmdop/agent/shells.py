@@ -69,7 +69,7 @@ class Shells:
     def join_or_open(self, wanted: Register, operator: str) -> tuple[Shell, bool]:
         """The session that a client asked for, and whether it was opened for it.
 
-        Raises SessionGone, AmbiguousSession, SessionRefused or ShellUnusable.
+        Raises SessionGone, AmbiguousSession, SessionRefused, ShellUnusable or CommandUnusable.
         """
         if wanted.resume:
             return self.resumed(wanted.session), False
@@ -81,7 +81,7 @@ class Shells:
         return self._open(wanted, opened), True
 
     def create(self, wanted: CreateSession, operator: str) -> Shell:
-        """A session that nobody is attached to. Raises SessionRefused or ShellUnusable."""
+        """A session that nobody is attached to. Raises SessionRefused, ShellUnusable or CommandUnusable."""
         opened = Opened(
             new_session_id(),
             operator,

@@ -87,7 +87,7 @@ class Machine:
         """Open a session that nobody is attached to; it lives for as long as somebody uses it, and
         `idle_seconds` longer. `command` is what runs instead of the login shell.
 
-        Raises UsageError, SessionRefused where there are too many, and ShellUnusable.
+        Raises UsageError, SessionRefused where there are too many, ShellUnusable, and CommandUnusable.
         """
         check_name(name)
         size = winsize(rows, cols)

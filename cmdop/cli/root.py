@@ -35,6 +35,8 @@ INTERNAL = {"session-host": ("cmdop.cli.session_host", "session_host")}
 """What cmdop starts itself: module and command. Nobody is told of these."""
 _CANNOT_BE_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """What a full disk, a full quota, a file at its limit and a dead terminal answer to a write."""
+_HELP_IS_MEANT: tuple[type[click.ClickException], ...] = (click.exceptions.NoArgsIsHelpError,)
+"""Verbs without a verb: click shows its help for that."""
 COMPLETION_VARIABLE = "_CMDOP_COMPLETE"
 """Set by the scripts of `cmdop completion`, which want to know what a word could become."""
 
@@ -82,7 +84,7 @@ def run(argv: list[str]) -> int:
     try:
         status = _status(argv)
     except BaseException as error:  # noqa: BLE001 - no traceback ever reaches a user
-        status = _report(error, as_json="--json" in _own_words(argv))
+        status = _report(error, _own_words(argv))
     for stream in (sys.stdout, sys.stderr):
         drain(stream)
     return status
@@ -94,11 +96,18 @@ def _status(argv: list[str]) -> int:
 
         return answer(os.environ[COMPLETION_VARIABLE])
     # Not click's own `main`: that one exits by itself when a pipe breaks.
-    with cmdop.make_context("cmdop", list(argv)) as context:
+    with cmdop.make_context("cmdop", _as_options(argv)) as context:
         result = cmdop.invoke(context)
     if sys.stdout is not None:
         sys.stdout.flush()
     return result if isinstance(result, int) else 0
+
+
+def _as_options(argv: list[str]) -> list[str]:
+    """`help`, with the verb behind it, and `version`, as people type them for git, gh and docker."""
+    if argv[:1] == ["help"]:
+        return [*argv[1:], "--help"]
+    return ["--version"] if argv == ["version"] else list(argv)
 
 
 def _own_words(argv: list[str]) -> list[str]:
@@ -106,8 +115,8 @@ def _own_words(argv: list[str]) -> list[str]:
     return argv[: argv.index("--")] if "--" in argv else argv
 
 
-def _report(error: BaseException, as_json: bool) -> int:
-    """Say what went wrong, if there is anything to say; the exit status."""
+def _report(error: BaseException, words: list[str]) -> int:
+    """Say what went wrong with these words, if there is anything to say; the exit status."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, SystemExit):
@@ -116,39 +125,28 @@ def _report(error: BaseException, as_json: bool) -> int:
         return 130
     if isinstance(error, BrokenPipeError):
         return 0  # whoever read our output has gone (`| head`): nothing to say, nowhere to say it
-    ours = _as_ours(error)
+    ours, as_json = _as_ours(error, words), "--json" in words
     note(error)
     with contextlib.suppress(OSError, ValueError):  # there may be nobody to tell
-        if isinstance(error, click.ClickException) and not (as_json or _unknown_verb(error)):
+        if isinstance(error, _HELP_IS_MEANT) and not as_json:
             error.show()
         else:
             report_error(ours, as_json)
     return ours.exit_status
 
 
-def _as_ours(error: BaseException) -> CmdopError:
+def _as_ours(error: BaseException, words: list[str]) -> CmdopError:
+    if isinstance(error, click.ClickException | UsageError):
+        from cmdop.cli.usage import named_verb, usage_error
+
+        ours = error if isinstance(error, UsageError) else usage_error(error)
+        ours.details["command"] = named_verb(cmdop, words)
+        return ours
     if isinstance(error, CmdopError):
         return error
-    if isinstance(error, click.ClickException):
-        return UsageError(reason=_unknown_verb(error) or error.format_message())
     if isinstance(error, OSError) and (_of_a_stream(error) or not flushes(sys.stdout)):
         return OutputLost(reason=(error.strerror or str(error)).lower())
     return CmdopError(reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-
-
-def _unknown_verb(error: click.ClickException) -> str:
-    """The sentence for a verb that a group does not have, with the one that it looks like.
-
-    Empty for other errors, and before click 8.4, which has a class for this one.
-    """
-    word = getattr(error, "command_name", None)
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    if word is None or context is None or not isinstance(context.command, click.Group):
-        return ""
-    from difflib import get_close_matches
-
-    like = get_close_matches(word, context.command.list_commands(context), n=1)
-    return f'no such command "{word}"' + (f"; did you mean {like[0]}?" if like else "")
 
 
 def _of_a_stream(error: OSError) -> bool:

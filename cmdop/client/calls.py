@@ -84,7 +84,7 @@ class MachineCalls:
     def create(self, wanted: CreateSession) -> SessionRecord:
         """Open a session that nobody is attached to.
 
-        Raises SessionRefused where there are too many, or ShellUnusable.
+        Raises SessionRefused where there are too many, ShellUnusable or CommandUnusable.
         """
         answer = self._ask(wanted, Sessions)
         if len(answer.sessions) != 1:

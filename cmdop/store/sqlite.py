@@ -16,7 +16,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, Final
 
-from cmdop.errors import NoSuchRecord, RecordExists, StoreUnusable
+from cmdop.errors import NoSuchRecord, RecordExists, StoreMissing, StoreUnusable
 from cmdop.store.interface import Heard, KeyRecord, MachineRow, Store, Workspace
 
 SCHEMA_VERSION: Final = 1
@@ -180,6 +180,8 @@ class SqliteStore(Store):
             os.close(os.open(self.path, os.O_RDWR | (os.O_CREAT if self._create else 0), 0o600))
             os.chmod(self.path, 0o600)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not self._create:
+                raise StoreMissing(path=self.path) from error
             raise StoreUnusable(path=self.path, reason=error.strerror or str(error)) from error
         with self._translated():
             database = sqlite3.connect(

@@ -12,7 +12,7 @@ from cmdop.agent import machine as machine_module
 from cmdop.agent.admission import Guest
 from cmdop.agent.machine import Machine
 from cmdop.agent.options import AgentOptions
-from cmdop.errors import SessionGone, ShellUnusable
+from cmdop.errors import CommandUnusable, SessionGone, ShellUnusable
 from cmdop.wire.session_messages import Register
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="it wants a PTY")
@@ -40,6 +40,12 @@ def test_shells_are_opened_as_the_last_agent_wants_it(machine: Machine) -> None:
     with pytest.raises(ShellUnusable):
         machine.shells.join_or_open(wanted(), "ann")
     assert len(machine.statuses()) == 1
+
+
+def test_a_clients_command_that_is_not_there_is_no_fault_of_the_agents_shell(machine: Machine) -> None:
+    with pytest.raises(CommandUnusable, match=r"^/nonexistent/program cannot be run: there is no such program$"):
+        machine.shells.join_or_open(wanted("/nonexistent/program", "-x"), "ann")
+    assert machine.statuses() == []
 
 
 def test_a_clients_command_comes_before_the_agents_shell(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

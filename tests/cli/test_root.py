@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -95,6 +96,26 @@ def test_alone_it_shows_its_help(words: list[str], capsys: Said) -> None:
     assert "Usage: cmdop" in said.out + said.err
 
 
+@pytest.mark.parametrize("verb", [[], ["session"], ["connect", "key"]])
+def test_verbs_without_a_verb_show_their_help_and_with_json_say_what_is_missing(verb: list[str], capsys: Said) -> None:
+    assert run(verb) == 2
+    assert capsys.readouterr().err.startswith(f"Usage: {' '.join(['cmdop', *verb])} [OPTIONS]")
+    if verb:
+        assert run([*verb, "--json"]) == 2
+        said = json.loads(capsys.readouterr().out)["error"]
+        assert (said["code"], said["hint"]) == ("usage", f"see {' '.join(['cmdop', *verb])} --help")
+
+
+@pytest.mark.parametrize(
+    ("words", "like"),
+    [(["help"], ["--help"]), (["help", "connect", "key"], ["connect", "key", "--help"]), (["version"], ["--version"])],
+)
+def test_help_and_version_may_be_typed_as_verbs(words: list[str], like: list[str], capsys: Said) -> None:
+    assert run(words) == run(like) == 0
+    shown = capsys.readouterr().out
+    assert shown[: len(shown) // 2] == shown[len(shown) // 2 :] != ""
+
+
 def test_an_unknown_verb_is_wrong_usage(capsys: Said) -> None:
     assert run(["nonsense"]) == 2
     said = capsys.readouterr()
@@ -169,7 +190,7 @@ def test_wrong_usage_is_said_and_with_json_it_is_a_document_too(words: list[str]
     assert run(words) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "Error: " in said.err or "no such command" in said.err
+    assert re.fullmatch(r"cmdop: (?!usage)[^\n]+[^.\n]\nsee cmdop( connect)? --help\n", said.err)
     assert run(["connect", *words, "--json"] if words[0] == "--nonsense" else [*words[:1], "--json", *words[1:]]) == 2
     said = capsys.readouterr()
     assert said.err == ""
