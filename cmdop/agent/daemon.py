@@ -125,7 +125,7 @@ def status(home: Home) -> dict[str, Any]:
     if pid is None:
         raise _not_running(home)
     unknown = dict.fromkeys(STATUS_FIELDS)
-    return {"pid": pid, "verdict": STARTING, **unknown, "sessions": [], "reason": "it does not answer"}
+    return {"pid": pid, "verdict": STARTING, **unknown, "sessions": [], "reason": "it does not answer", "hint": ""}
 
 
 def keep_failure(home: Home, error: CmdopError) -> None:

@@ -234,6 +234,7 @@ class AgentProcess:
             **dict.fromkeys(STATUS_FIELDS),
             "verdict": STARTING,
             "reason": reason,
+            "hint": "",
             "sessions": [],
         }
         return {**unknown, **told, "pid": os.getpid(), "host_pid": told.get("pid", self._host_pid)}

@@ -80,6 +80,7 @@ class AgentService:
         self._uplink: AgentUplink | None = None
         self._started_at = time.monotonic()
         self._verdict, self._reason = DEGRADED if options.was_online else STARTING, DIALLING
+        self._hint = ""
 
     def run(self) -> None:
         """Serve until `stop`, which ends the sessions too, or `leave`.
@@ -129,6 +130,7 @@ class AgentService:
         return {
             "verdict": self._verdict,
             "reason": self._reason,
+            "hint": self._hint,
             "machine_id": self._identity.machine_id,
             "hostname": self._identity.hostname,
             "name": self._identity.name,
@@ -169,7 +171,7 @@ class AgentService:
         if starting and isinstance(error, _FATAL):
             raise error
         self._verdict = STARTING if starting else DEGRADED
-        self._reason = error.sentence
+        self._reason, self._hint = error.sentence, error.next_step
         log.warning("%s", error.sentence)
 
     def _serve(self, connection: Connection, backoff: Backoff) -> CmdopError:
@@ -197,7 +199,7 @@ class AgentService:
             raise RoleTooLow(what="enrolling a machine", needed=Role.AGENT.value, role=welcome.role)
         if welcome.machine_token and self._key is not None:
             self._enrolment = self._enrol(self._key, welcome)
-        self._verdict, self._reason = ONLINE, ""
+        self._verdict, self._reason, self._hint = ONLINE, "", ""
         self._shells.relay_is(True)
         log.info("online as %s in workspace %s at %s", self._identity.name, welcome.workspace, self._server.url)
         if self._online is not None:

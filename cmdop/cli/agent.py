@@ -245,6 +245,8 @@ def _tell_started(found: dict[str, Any]) -> None:
     runs = f"the agent runs (pid {found['pid']})"
     if found["verdict"] == STARTING:
         click.echo(f"{runs}, but is not online yet: {printable(found.get('reason') or 'dialling the relay')}")
+        if found.get("hint"):
+            click.echo(printable(found["hint"]))
         click.echo("look again with: cmdop agent status; for other options run cmdop agent stop first")
     else:
         click.echo(printable(f"{runs}: {found.get('name')} is {found['verdict']} in {found.get('workspace')}"))

@@ -94,7 +94,7 @@ def test_a_machine_is_enrolled_once_and_comes_back_with_its_own_token(
 
 def test_the_status_tells_what_it_does(network: Network, home: Home, agent: RunningAgent) -> None:
     status = agent.service.status()
-    assert (status["verdict"], status["reason"], status["name"]) == ("ONLINE", "", "prod")
+    assert (status["verdict"], status["reason"], status["hint"], status["name"]) == ("ONLINE", "", "", "prod")
     assert (status["workspace"], status["relay"], status["sessions"]) == ("home", SERVER, [])
     joined = join(network, new=True)
     assert [session["clients"] for session in agent.service.status()["sessions"]] == [1]
@@ -323,7 +323,8 @@ def test_one_that_was_online_before_goes_on_trying_whatever_the_relay_says(
     thread = threading.Thread(target=service.run, name="test agent", daemon=True)
     thread.start()
     network.until_dialled(3)
-    assert service.status()["verdict"] == "DEGRADED"
+    status = service.status()
+    assert (status["verdict"], bool(status["reason"]), bool(status["hint"])) == ("DEGRADED", True, True)
     assert told == []
     service.stop("the test is over")
     thread.join(TIMEOUT_SECONDS)

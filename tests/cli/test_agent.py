@@ -51,7 +51,7 @@ def test_start_status_restart_stop(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["agent", "status", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["verdict"], found["name"], found["relay"]) == ("ONLINE", "discreet", "ws://127.0.0.1:7420")
-    assert {"pid", "machine_id", "hostname", "workspace", "uptime_seconds", "sessions", "reason"} <= set(found)
+    assert {"pid", "machine_id", "hostname", "workspace", "uptime_seconds", "sessions", "reason", "hint"} <= set(found)
     assert run(["agent", "restart"]) == 0
     assert run(["agent", "stop"]) == 0
     assert run(["agent", "status"]) == 4
@@ -252,9 +252,11 @@ def test_an_agent_that_is_not_online_yet_says_why_and_how_to_start_it_otherwise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A first start without --ca-file, say: the next one is refused while this agent runs."""
-    _tell_started({"pid": 7, "verdict": STARTING, "reason": "the relay is not to be \x1btrusted"})
+    about = {"reason": "the relay is not to be \x1btrusted", "hint": "name its certificate: --ca-file FILE"}
+    _tell_started({"pid": 7, "verdict": STARTING, **about})
     assert capsys.readouterr().out == (
         "the agent runs (pid 7), but is not online yet: the relay is not to be ?trusted\n"
+        "name its certificate: --ca-file FILE\n"
         "look again with: cmdop agent status; for other options run cmdop agent stop first\n"
     )
 
