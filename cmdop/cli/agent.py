@@ -240,11 +240,11 @@ def _show(line: str) -> None:
 
 
 def _tell_started(found: dict[str, Any]) -> None:
-    from cmdop.agent.verdict import STARTING
+    from cmdop.agent.verdict import DIALLING, STARTING
 
     runs = f"the agent runs (pid {found['pid']})"
     if found["verdict"] == STARTING:
-        click.echo(f"{runs}, but is not online yet: {printable(found.get('reason') or 'dialling the relay')}")
+        click.echo(f"{runs}, but is not online yet: {printable(found.get('reason') or DIALLING)}")
         if found.get("hint"):
             click.echo(printable(found["hint"]))
         click.echo("look again with: cmdop agent status; for other options run cmdop agent stop first")

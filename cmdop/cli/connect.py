@@ -10,7 +10,14 @@ from click.core import ParameterSource
 
 from cmdop.auth.credentials import Credential, Given
 from cmdop.cli.machine_keys import machine_keys_option
-from cmdop.cli.options import api_key_option, given_by, home, no_interactive_option, server_option
+from cmdop.cli.options import (
+    api_key_option,
+    given_by,
+    home,
+    no_interactive_option,
+    server_option,
+    workspace_option,
+)
 from cmdop.cli.passwords import NOT_GIVEN, GivenPassword, given_password, password_options
 from cmdop.cli.way import way_options
 from cmdop.errors import HostMissing, NotATerminal, UsageError
@@ -150,7 +157,7 @@ class HostOrVerb(click.Group):
 @machine_keys_option
 @password_options
 @way_options
-@click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use.")
+@workspace_option
 @server_option
 @api_key_option
 @click.option(

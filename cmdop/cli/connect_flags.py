@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 from cmdop.auth.credentials import Given
-from cmdop.cli.options import api_key_option, given_by, json_option, no_interactive_option, server_option
+from cmdop.cli.options import (
+    api_key_option,
+    given_by,
+    json_option,
+    no_interactive_option,
+    server_option,
+    workspace_option,
+)
 from cmdop.cli.way import way_options
 from cmdop.transport.way import PLAIN_WAY, Way
 
@@ -54,7 +61,7 @@ def takes_flags(verb: Verb) -> Verb:
         no_interactive_option,
         way_options,
         api_key_option,
-        click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use."),
+        workspace_option,
         server_option,
     )
     for option in options:

@@ -21,6 +21,7 @@ from typing import IO, NamedTuple
 
 import click
 
+from cmdop.agent.hosting import PROGRAM
 from cmdop.auth.credentials import Credential, Given, find_credential, secret_name
 from cmdop.auth.vault import Vault
 from cmdop.auth.workspaces import KnownRelay, changing_workspaces
@@ -30,8 +31,6 @@ from cmdop.home import Home
 from cmdop.terminal.signals import handled
 
 MACHINE = "demo"
-_CMDOP = (sys.executable, "-P", "-m", "cmdop")
-"""Not whatever has that name in the current folder: hence -P."""
 _START_TIMEOUT_SECONDS = 15.0
 _STOP_TIMEOUT_SECONDS = 5.0
 _SHOW = ("sh", "-c", "printf 'hello from %s, through a relay that cannot read this\\n' \"$(uname -n)\"; uname -srm")
@@ -118,7 +117,7 @@ def _workspace_key(home: Home, db: Path, server: str) -> str:
     """The workspace `demo`, made on the first run and selected; its admin key."""
     kept = Vault(home).get(secret_name(MACHINE))
     if kept is None:
-        argv = [*_CMDOP, "relay", "workspace", "create", MACHINE, "--db", str(db)]
+        argv = [*PROGRAM, "relay", "workspace", "create", MACHINE, "--db", str(db)]
         made = subprocess.run(argv, env=_environment(home), capture_output=True, text=True, check=False)
         if made.returncode != 0:
             raise DemoFailed(program="relay", reason=made.stderr.strip())
@@ -138,7 +137,7 @@ def _environment(home: Home, **more: str) -> dict[str, str]:
 def _program(home: Home, name: str, argv: list[str], ready: str, **environment: str) -> Iterator[_Started]:
     """One of our own programs, once it has said a line with `ready` in it."""
     process = subprocess.Popen(
-        [*_CMDOP, *argv],
+        [*PROGRAM, *argv],
         env=_environment(home, **environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -29,6 +29,11 @@ def home() -> Home:
         raise HomeUnusable(path=named, reason="nobody knows where this user's home folder is") from error
 
 
+def workspace_option(command: F) -> F:
+    """--workspace."""
+    return click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use.")(command)
+
+
 def server_option(command: F) -> F:
     """--server, also from CMDOP_SERVER."""
     option = click.option(

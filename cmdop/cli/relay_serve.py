@@ -13,6 +13,7 @@ import click
 
 from cmdop.cli import debug
 from cmdop.cli.relay_options import db_option
+from cmdop.limits import DEFAULT_PORT
 from cmdop.logline import LogLine
 from cmdop.store.sqlite import SqliteStore
 
@@ -23,7 +24,9 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command()
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:7420", show_default=True, help="Where to listen.")
+@click.option(
+    "--listen", metavar="HOST:PORT", default=f"127.0.0.1:{DEFAULT_PORT}", show_default=True, help="Where to listen."
+)
 @db_option
 @click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Certificate chain, PEM.")
 @click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its private key, PEM.")

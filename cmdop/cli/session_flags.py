@@ -11,7 +11,14 @@ import click
 
 from cmdop.auth.credentials import Given
 from cmdop.cli.machine_keys import machine_keys_option
-from cmdop.cli.options import api_key_option, given_by, json_option, no_interactive_option, server_option
+from cmdop.cli.options import (
+    api_key_option,
+    given_by,
+    json_option,
+    no_interactive_option,
+    server_option,
+    workspace_option,
+)
 from cmdop.cli.passwords import NOT_GIVEN, GivenPassword, given_password, password_options
 from cmdop.cli.way import way_options
 from cmdop.errors import UsageError
@@ -63,7 +70,7 @@ def takes_flags(verb: Verb) -> Verb:
         json_option,
         api_key_option,
         server_option,
-        click.option("--workspace", metavar="NAME", help="The workspace whose key and relay to use."),
+        workspace_option,
         way_options,
         no_interactive_option,
         machine_keys_option,

@@ -188,6 +188,14 @@ def test_the_other_end_hears_why_after_everything_that_was_sent_before(ends: End
 
 
 @pytest.mark.parametrize("closing", [0, 1])
+def test_of_a_long_reason_as_much_is_told_as_there_is_room_for(ends: Ends, closing: int) -> None:
+    ends[closing].close("x" + "é" * 100)
+    with pytest.raises(ConnectionClosed) as closed:
+        ends[1 - closing].receive()
+    assert closed.value.details["reason"] == "x" + "é" * 61, "123 bytes, RFC 6455 §5.5"
+
+
+@pytest.mark.parametrize("closing", [0, 1])
 def test_a_close_from_another_thread_wakes_receive(ends: Ends, closing: int) -> None:
     receiving = in_thread(ends[closing].receive)
     ends[closing].close()
