@@ -102,7 +102,8 @@ class Execution:
         self._program: Program | None = None
         self._outputs = {error: _Output(wanted.window_bytes) for error in _KINDS}
         self._outputs[True].over = wanted.tty
-        # Guards the rest, and the outputs' credit. Never held while the program is called.
+        # Guards the rest, the outputs' credit, and that `_program` is set. Never held while the
+        # program is called.
         self._lock = threading.Lock()
         self._window = ReceiveWindow(0, WINDOW_MIN_BYTES)
         self._pending: deque[memoryview] = deque()

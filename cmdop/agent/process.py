@@ -79,13 +79,14 @@ class AgentProcess:
         self._home, self._options, self._program = home, options, program
         self._onlooker, self._renew = onlooker, renew
         self._stopping = threading.Event()
-        # Guards the five below.
+        self._failure: CmdopError | None = None
+        """What the host's service failed with. Only `run`'s thread looks at it."""
+        # Guards the four below.
         self._lock = threading.Lock()
         self._lease: Lease | None = None
         self._last_word: Said | None = None
         """What the host is to hear last: to stop, or that we leave."""
         self._host_pid: int | None = None
-        self._failure: CmdopError | None = None
         self._comes_again = False
 
     def run(self) -> None:
@@ -237,4 +238,6 @@ class AgentProcess:
             "hint": "",
             "sessions": [],
         }
-        return {**unknown, **told, "pid": os.getpid(), "host_pid": told.get("pid", self._host_pid)}
+        with self._lock:
+            host_pid = told.get("pid", self._host_pid)
+        return {**unknown, **told, "pid": os.getpid(), "host_pid": host_pid}

@@ -39,7 +39,7 @@ from cmdop.transport.connection import Connection
 from cmdop.transport.dial import Dialling, dial
 from cmdop.wire.relay_messages import AgentHello, Hello, Open, Welcome
 
-log = logging.getLogger("cmdop.agent")
+_LOG = logging.getLogger("cmdop.agent")
 
 _FATAL = (KeyRefused, NotEnrolled, RoleTooLow, VersionMismatch, PlainTextRefused, BadProxy, BadCaFile)
 """On the first try nothing gets better by trying again."""
@@ -102,7 +102,7 @@ class AgentService:
 
         The thread `end` does it, while the relay is still there to tell those who are attached.
         """
-        log.info("stopping: %s", reason)
+        _LOG.info("stopping: %s", reason)
         again, self._goodbye = self._goodbye, True
         if self._uplink is None:
             self._end(reason)
@@ -166,13 +166,13 @@ class AgentService:
         starting = self._verdict == STARTING
         if starting and isinstance(error, KeyRefused | NotEnrolled) and self._may_enrol_anew():
             self._refused = self._enrolment
-            log.warning("%s; enrolling anew", error.sentence)
+            _LOG.warning("%s; enrolling anew", error.sentence)
             return
         if starting and isinstance(error, _FATAL):
             raise error
         self._verdict = STARTING if starting else DEGRADED
         self._reason, self._hint = error.sentence, error.next_step
-        log.warning("%s", error.sentence)
+        _LOG.warning("%s", error.sentence)
 
     def _serve(self, connection: Connection, backoff: Backoff) -> CmdopError:
         """Serve over one connection until it ends; why it did."""
@@ -201,7 +201,7 @@ class AgentService:
             self._enrolment = self._enrol(self._key, welcome)
         self._verdict, self._reason, self._hint = ONLINE, "", ""
         self._shells.relay_is(True)
-        log.info("online as %s in workspace %s at %s", self._identity.name, welcome.workspace, self._server.url)
+        _LOG.info("online as %s in workspace %s at %s", self._identity.name, welcome.workspace, self._server.url)
         if self._online is not None:
             self._online()
 
@@ -263,7 +263,7 @@ class AgentService:
         if enrolment is None:
             raise RemoteProtocolError(reason="a stream before enrolment")
         psk = enrolment.observer_psk if opened.role == Role.OBSERVER.value else enrolment.operator_psk
-        log.info("stream %d opened by %s (%s, %s)", stream_id, opened.operator, opened.role, opened.address)
+        _LOG.info("stream %d opened by %s (%s, %s)", stream_id, opened.operator, opened.role, opened.address)
         # Bound to our own machine id, whatever the relay says the client asked for.
         mine = Open(self._identity.machine_id, opened.role, opened.operator, opened.key_id, opened.address)
         static_key, executions = self._identity.static_key, self._machine.executions

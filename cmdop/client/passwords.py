@@ -1,7 +1,7 @@
 """What this client says to machines that ask for their password: its sources, in order, each once.
 
-The order is the seed page's: what the command line has, what is kept for the machine, the
-environment, and somebody at the terminal, up to `PASSWORD_PROMPTS_MAX` times.
+The order is that of docs/cli.md: what the command line has, what is kept for the machine,
+the environment, and somebody at the terminal, up to `PASSWORD_PROMPTS_MAX` times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""A limit to how long something that blocks in a connection may take."""
+"""A limit to how long something that blocks in a connection may take.
+
+The thread `watchdog` blocks until time is up; whoever leaves the block in time wakes it,
+and ends it.
+"""
 
 from __future__ import annotations
 

@@ -35,6 +35,8 @@ AdoptChild = Callable[[int], Child]
 
 _PACKET_BYTES = 4096
 """Output in one read, at most; Linux never has more."""
+_KEYSTROKE_BYTES = 64
+"""Less than this in one read is somebody typing: a second look costs more than it brings."""
 _IUTF8 = 0x4000
 """<asm/termbits.h> and macOS <sys/termios.h>: erase takes whole characters back."""
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -104,10 +106,6 @@ def _prepare(master: int, slave: int, winsize: Winsize) -> None:
     termios.tcsetwinsize(slave, winsize.clamped())
     fcntl.ioctl(master, termios.TIOCPKT, struct.pack("i", 1))
     os.set_blocking(master, False)
-
-
-_KEYSTROKE_BYTES = 64
-"""Less than this in one read is somebody typing: a second look costs more than it brings."""
 
 
 class PosixPty(Pty):

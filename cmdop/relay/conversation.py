@@ -62,7 +62,7 @@ from cmdop.wire.relay_messages import (
     Welcome,
 )
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 _HEADER = struct.Struct("!BI")
 """That of wire.frame: read here without copying the payload, which is only passed on."""
 _SEALED: Final = int(FrameKind.SEALED)
@@ -116,7 +116,7 @@ class Conversation:
             said = error.sentence if isinstance(error, RemoteProtocolError) else "the relay cannot use its records"
             self._end(Closed(error.code, said), error.sentence)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends one connection and no more
-            _log.exception("%s: a mistake in cmdop", self._peer)
+            _LOG.exception("%s: a mistake in cmdop", self._peer)
             self._end(Closed("unexpected", "something unexpected went wrong in the relay"), str(error))
 
     def _converse(self) -> None:
@@ -131,7 +131,7 @@ class Conversation:
             self._welcome()
         while not peer.greeted:
             self._hear(peer.connection.receive())
-        _log.info("%s connected", peer)
+        _LOG.info("%s connected", peer)
         self._forward()
 
     def _need_valid(self) -> None:
@@ -248,7 +248,7 @@ class Conversation:
         refused = self._refusal(asked)
         if refused is not None:
             self._board.refuse(self._peer, stream, refused)
-            _log.info("%s refused to open %s: %s", self._peer, asked.machine_id, refused.reason)
+            _LOG.info("%s refused to open %s: %s", self._peer, asked.machine_id, refused.reason)
             return
         request = Open(asked.machine_id, asked.role, caller.operator, caller.key_id, self._peer.connection.remote)
         self._board.open(self._peer, stream, request)
@@ -333,7 +333,7 @@ class Conversation:
     def _end(self, closed: Closed | None, why: str) -> None:
         """Tell everybody whom it concerns, and give the connection back."""
         peer = self._peer
-        _log.info("%s %s: %s", peer, "disconnected" if peer.greeted else "turned away", why)
+        _LOG.info("%s %s: %s", peer, "disconnected" if peer.greeted else "turned away", why)
         self._board.unseat(peer)
         if closed is not None:
             self._board.say(peer, CONNECTION_STREAM, closed)

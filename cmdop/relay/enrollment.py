@@ -21,7 +21,7 @@ from cmdop.wire.relay_messages import AgentHello, Hello
 
 TOKEN_BYTES: Final = 32
 _ENROLLING: Final = (Role.ADMIN, Role.AGENT)
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 def introduced(caller: Caller, hello: Hello) -> AgentHello:
@@ -101,4 +101,4 @@ def version_of(software: str) -> str:
 
 def _tell_new_key(known: MachineRow, machine: AgentHello) -> None:
     if known.static_key != machine.static_key:
-        _log.warning("machine %s (%s) has a new static key", known.machine_id, machine.name)
+        _LOG.warning("machine %s (%s) has a new static key", known.machine_id, machine.name)

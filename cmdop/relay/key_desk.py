@@ -37,7 +37,7 @@ from cmdop.wire.relay_messages import (
     RevokeKey,
 )
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 _PAGE_BYTES = 48 * KIB
 """For the keys in one message, which is no longer than any other."""
 
@@ -57,10 +57,10 @@ class KeyDesk:
         except StoreUnusable:
             raise
         except CmdopError as error:
-            _log.info("%s denied: %s", peer, error.sentence)
+            _LOG.info("%s denied: %s", peer, error.sentence)
             return Denied(error.code, error.sentence)
         done = "added" if isinstance(asked, AddKey) else "revoked"
-        _log.info("%s %s the key %s (%s, %s)", peer, done, changed.key.key_id, changed.key.label, changed.key.role)
+        _LOG.info("%s %s the key %s (%s, %s)", peer, done, changed.key.key_id, changed.key.label, changed.key.role)
         return changed
 
     def _add(self, peer: Peer, asked: AddKey) -> KeyChanged:

@@ -47,7 +47,7 @@ class Peer:
     The thread that reads it sets everything but `ending`; `heard` and `greeted` are
     read by the thread that looks for silence. `far` is the router's table of joins,
     read without a lock for every frame that is passed on. `ending` is set once, under
-    the switch's lock, by whoever ends the connection.
+    the board's lock, by whoever ends the connection.
     """
 
     __slots__ = ("caller", "connection", "ending", "far", "heard", "machine_id", "recorded", "stage")

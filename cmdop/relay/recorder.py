@@ -11,7 +11,7 @@ import threading
 from cmdop.errors import StoreUnusable
 from cmdop.store.interface import Heard, Store
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -57,7 +57,7 @@ class Recorder:
             try:
                 self._store.note(*notes)
             except StoreUnusable as error:
-                _log.warning("%s", error.sentence)
+                _LOG.warning("%s", error.sentence)
 
     def _next_notes(self) -> tuple[dict[str, float], dict[str, Heard]] | None:
         with self._change:

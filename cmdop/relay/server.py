@@ -23,7 +23,7 @@ from cmdop.transport.accept import Arrival, HttpAnswer, UpgradeRequest
 from cmdop.transport.address import ENDPOINT_PATH, WANT_HEADER, WANT_MACHINES, is_loopback
 from cmdop.transport.listener import Listener
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 ACCEPT_RETRY_SECONDS: Final = 1.0
 """A host that is out of descriptors gets this long to find some."""
 
@@ -79,11 +79,11 @@ class RelayServer:
                 arrival = listener.accept()
             except ConnectionClosed as error:
                 if not self._stopping.is_set():
-                    _log.warning("cannot accept a connection: %s", error.details.get("reason"))
+                    _LOG.warning("cannot accept a connection: %s", error.details.get("reason"))
                     self._stopping.wait(ACCEPT_RETRY_SECONDS)
                 continue
             if not self._handshakes.begin(arrival.remote):
-                _log.warning("%s turned away: too many others are shaking hands", arrival.remote)
+                _LOG.warning("%s turned away: too many others are shaking hands", arrival.remote)
                 arrival.close()
                 continue
             thread = threading.Thread(target=self._receive, args=(arrival, switch), daemon=True)
@@ -91,7 +91,7 @@ class RelayServer:
             try:
                 thread.start()
             except RuntimeError:  # the host has no thread left
-                _log.warning("%s turned away: no thread for it", arrival.remote)
+                _LOG.warning("%s turned away: no thread for it", arrival.remote)
                 self._handshakes.end(arrival.remote)
                 arrival.close()
 
@@ -100,7 +100,7 @@ class RelayServer:
         try:
             connection = arrival.upgrade(door.decide)
         except Exception:  # noqa: BLE001 - whatever it is, it ends one arrival and no more
-            _log.exception("%s: a mistake in cmdop", arrival.remote)
+            _LOG.exception("%s: a mistake in cmdop", arrival.remote)
             return
         finally:
             self._handshakes.end(arrival.remote)
@@ -156,10 +156,10 @@ class Door:
         try:
             admitted = self._gate.admit(request.headers.get("authorization", ""), request.remote)
         except StoreUnusable as error:
-            _log.error("%s", error.sentence)
+            _LOG.error("%s", error.sentence)
             return HttpAnswer(503, f"{error.code}: the relay cannot use its records\n")
         if isinstance(admitted, Refusal):
-            _log.info("%s refused: %s", request.remote, admitted.reason)
+            _LOG.info("%s refused: %s", request.remote, admitted.reason)
             return _refused(admitted)
         self.caller = admitted
         self.wants_list = request.headers.get(WANT_HEADER.lower()) == WANT_MACHINES

@@ -28,7 +28,7 @@ from cmdop.transport.connection import Connection
 from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
 from cmdop.wire.relay_messages import Closed
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 _PING: Final = encode_frame(FrameKind.PING, CONNECTION_STREAM, b"relay")
 _LAST_WORDS: Final = {
     Verdict.DEAD: Closed("connection-closed", f"nothing was heard for {LINK_DEAD_SECONDS:g} s"),
@@ -99,7 +99,7 @@ class Switch:
 
     def _wait_until_left(self, peers: list[Peer]) -> None:
         if not self._board.wait_until_left(peers, Deadline(_LEAVE_TIMEOUT_SECONDS)):
-            _log.warning("some connections do not end; nothing of them is passed on any more")
+            _LOG.warning("some connections do not end; nothing of them is passed on any more")
 
     def _on_silence(self, peer: Peer, verdict: Verdict) -> None:
         if verdict is Verdict.PING:

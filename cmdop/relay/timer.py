@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from cmdop.relay.pulse import Pulse, Verdict, Watched
 
 W = TypeVar("W", bound=Watched)
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 class PulseTimer(Generic[W]):
@@ -56,7 +56,7 @@ class PulseTimer(Generic[W]):
                 try:
                     self._act(connection, verdict)
                 except Exception:  # noqa: BLE001 - the watchman of all must not die of one
-                    _log.exception("%s could not be judged", connection)
+                    _LOG.exception("%s could not be judged", connection)
 
     def _next_verdicts(self) -> list[tuple[W, Verdict]] | None:
         with self._change:

@@ -14,7 +14,7 @@ from cmdop.screen.ring import RingScreen
 from cmdop.screen.worker_process import worker_command
 from cmdop.winsize import Winsize
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 def open_screen(winsize: Winsize) -> ScreenModel:
@@ -36,5 +36,5 @@ def _library() -> str | None:
     try:
         return library_path()
     except ModelUnusable as error:
-        _log.warning("sessions are replayed from their last output: %s", error.sentence)
+        _LOG.warning("sessions are replayed from their last output: %s", error.sentence)
         return None

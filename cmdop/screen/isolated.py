@@ -32,7 +32,7 @@ _NUMBERS = 1 << 32
 _ASKED_MAX = 64
 """Past it feeding waits for the answers itself."""
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 class IsolatedScreen(ScreenModel):
@@ -217,14 +217,14 @@ class IsolatedScreen(ScreenModel):
         try:
             self._worker = WorkerProcess.start(self._command)
         except OSError as error:
-            _log.warning("a session is replayed from its last output: no terminal model: %s", error)
+            _LOG.warning("a session is replayed from its last output: no terminal model: %s", error)
             return
         self._send(self._worker, b"".join(early))
 
     def _give_up(self, worker: WorkerProcess, broken: Broken) -> None:
         """Go on with the ring. The lock is held."""
         if self._worker is worker:
-            _log.warning("a session is replayed from its last output: its terminal model broke: %s", broken)
+            _LOG.warning("a session is replayed from its last output: its terminal model broke: %s", broken)
             self._worker = None
             worker.close()
 
@@ -240,7 +240,7 @@ def _worker(state: dict[str, Any]) -> WorkerProcess | None:
     try:
         return WorkerProcess.take_over(state["worker"])
     except OSError as error:
-        _log.warning("a session is replayed from its last output: its terminal model is lost: %s", error)
+        _LOG.warning("a session is replayed from its last output: its terminal model is lost: %s", error)
         return None
 
 

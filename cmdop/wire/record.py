@@ -31,13 +31,14 @@ class RecordKind(IntEnum):
     CONTROL = 1
     """A session message (wire/session_messages.py)."""
     OUTPUT = 2
-    """Bytes of the PTY's output; offset of the first one. Agent to client."""
+    """Bytes of the PTY's output, or of a command's; offset of the first one. Agent to client."""
     INPUT = 3
-    """Bytes typed; offset of the first one, per client. Client to agent."""
+    """Bytes typed, or a command's input; offset of the first one, per client. Client to agent."""
     ACK = 4
     """Input below this offset is with the PTY. Agent to client."""
     CREDIT = 5
-    """Output below this offset may be sent. Client to agent. Never goes back."""
+    """Output below this offset may be sent. Client to agent; with a command in both directions,
+    and the payload names the kind whose bytes are meant. Never goes back."""
     FLUSH = 6
     """What was not yet shown is to be dropped, and the modes that are on to be undone: a
     REPLAY follows that draws the screen anew, and output goes on at this offset. It counts

@@ -237,7 +237,7 @@ def test_a_mistake_of_ours_at_the_door_is_in_the_log_and_ends_nobody_else(
     relay: RelayServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: queue.SimpleQueue[str] = queue.SimpleQueue()
-    monkeypatch.setattr("cmdop.relay.server._log.exception", lambda text, *about: logged.put(text % about))
+    monkeypatch.setattr("cmdop.relay.server._LOG.exception", lambda text, *about: logged.put(text % about))
 
     def broken(*_: object) -> None:
         raise LookupError("by mistake")
