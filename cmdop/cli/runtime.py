@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
 
 _SWITCH_INTERVAL_SECONDS = 0.001
 
@@ -35,15 +35,21 @@ def log_deaths_of_threads() -> None:
 def stop_on_signals(stop: Callable[[str], None]) -> None:
     """Let SIGTERM, SIGINT and SIGHUP stop us, but those that were ignored when we came (nohup).
 
-    The thread `signal->stop` does it, because what a signal interrupts may hold the very
-    lock that stopping needs; it ends with the stopping.
+    The thread `signal->stop` does it, because what main is at may hold the very lock that
+    stopping needs, or block for long: it blocks until a signal writes its number
+    (signal.set_wakeup_fd), and ends with the process.
     """
+    ear, bell = socket.socketpair()
+    bell.setblocking(False)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
-    def stop_it(number: int, _: FrameType | None) -> None:
-        reason = signal.Signals(number).name
-        threading.Thread(target=stop, args=(reason,), name="signal->stop", daemon=True).start()
+    def listen() -> None:
+        while came := ear.recv(1):
+            if came[0] in numbers:
+                stop(signal.Signals(came[0]).name)
 
-    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop_it)
+    threading.Thread(target=listen, name="signal->stop", daemon=True).start()
+    signal.set_wakeup_fd(bell.detach(), warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, lambda _number, _frame: None)  # for the writing it has to be a function
