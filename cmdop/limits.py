@@ -160,6 +160,14 @@ KEY_CONNECTIONS_MAX: Final = 256
 """Open connections of one key or machine at a relay: a credential that leaked takes no more of it than that."""
 QUESTIONS_PER_SECOND_MAX: Final = 20
 """Lists and changes of keys that one client's connection may ask for; past it the client is closed."""
+FREE_FAILURES_MAX: Final = 5
+"""Wrong credentials from one address before it is told to wait."""
+FAILURE_WAIT_FIRST_SECONDS: Final = 1.0
+"""The wait after the first that was not free; it doubles from one to the next."""
+FAILURE_WAIT_MAX_SECONDS: Final = 60.0
+FAILURES_FORGOTTEN_SECONDS: Final = 600.0
+FAILING_SOURCES_MAX: Final = 10_000
+"""Addresses remembered at once; past it the one that failed longest ago is forgotten."""
 HANDSHAKES_MAX: Final = 1024
 """Connections to a relay that have not yet shown a credential, at once."""
 HANDSHAKES_PER_SOURCE_MAX: Final = 128

@@ -5,11 +5,11 @@ from __future__ import annotations
 from cmdop.client.connect import Joined
 from cmdop.client.refusal import refusal
 from cmdop.errors import RemoteProtocolError
-from cmdop.limits import WINDOW_MIN_BYTES
+from cmdop.limits import MIB, WINDOW_MIN_BYTES
 from cmdop.wire.record import RecordKind
 from cmdop.wire.session_messages import SESSION_MESSAGES, Detach, Ended, Refused
 
-COLLECT_MAX_BYTES = 10 * 1024 * 1024
+COLLECT_MAX_BYTES = 10 * MIB
 
 
 def collect(joined: Joined) -> tuple[bytes, Ended]:

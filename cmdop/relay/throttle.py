@@ -11,21 +11,20 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections import OrderedDict
-from typing import Final
 
-FREE_FAILURES: Final = 5
-"""Wrong credentials from one address before it is told to wait."""
-WAIT_FIRST_SECONDS: Final = 1.0
-WAIT_MAX_SECONDS: Final = 60.0
-FORGET_AFTER_SECONDS: Final = 600.0
-SOURCES_MAX: Final = 10_000
-"""Addresses remembered at once; past it the one that failed longest ago is forgotten."""
+from cmdop.limits import (
+    FAILING_SOURCES_MAX,
+    FAILURE_WAIT_FIRST_SECONDS,
+    FAILURE_WAIT_MAX_SECONDS,
+    FAILURES_FORGOTTEN_SECONDS,
+    FREE_FAILURES_MAX,
+)
 
 
 class Throttle:
     """Counts failures per source in a bounded table."""
 
-    def __init__(self, sources_max: int = SOURCES_MAX) -> None:
+    def __init__(self, sources_max: int = FAILING_SOURCES_MAX) -> None:
         self._sources_max = sources_max
         # Oldest failure first.
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
@@ -33,19 +32,19 @@ class Throttle:
     def failed(self, source: str, now: float) -> int:
         """Count a failure; for how many seconds the source is to wait, 0 for not at all.
 
-        The wait doubles from one failure to the next, up to WAIT_MAX_SECONDS.
+        The wait doubles from one failure to the next, up to FAILURE_WAIT_MAX_SECONDS.
         """
         count, last = self._failures.pop(source, (0, now))
-        if now - last > FORGET_AFTER_SECONDS:
+        if now - last > FAILURES_FORGOTTEN_SECONDS:
             count = 0
         self._failures[source] = (count + 1, now)
         while len(self._failures) > self._sources_max:
             self._failures.popitem(last=False)
-        if count < FREE_FAILURES:
+        if count < FREE_FAILURES_MAX:
             return 0
         # Bounded before the power, which would grow without end.
-        doublings = min(count - FREE_FAILURES, 10)
-        return math.ceil(min(WAIT_FIRST_SECONDS * (1 << doublings), WAIT_MAX_SECONDS))
+        doublings = min(count - FREE_FAILURES_MAX, 10)
+        return math.ceil(min(FAILURE_WAIT_FIRST_SECONDS * (1 << doublings), FAILURE_WAIT_MAX_SECONDS))
 
     def __len__(self) -> int:
         return len(self._failures)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cmdop.auth.keys import ApiKey, Role, bearer, half_hash
+from cmdop.limits import FREE_FAILURES_MAX
 from cmdop.relay import admin
 from cmdop.relay.gate import NOT_ENROLLED, NOT_KNOWN, REVOKED, Gate, Refusal
 from cmdop.relay.peer import Caller
-from cmdop.relay.throttle import FREE_FAILURES
 from cmdop.store.interface import MachineRow, Store
 from tests.relay.talker import MACHINE_ID
 
@@ -72,7 +72,7 @@ def test_that_a_key_was_revoked_learns_only_who_holds_it(gate: Gate, key: ApiKey
 
 
 def test_who_is_wrong_too_often_has_to_wait_and_who_is_right_never(gate: Gate, key: ApiKey) -> None:
-    for _ in range(FREE_FAILURES):
+    for _ in range(FREE_FAILURES_MAX):
         assert gate.admit("Bearer x", FROM) == Refusal("key-refused", NOT_KNOWN)
     assert gate.admit("Bearer x", FROM) == Refusal("key-refused", NOT_KNOWN, wait_seconds=1)
     assert gate.admit("Bearer x", "192.0.2.1:9999") == Refusal("key-refused", NOT_KNOWN, wait_seconds=2)

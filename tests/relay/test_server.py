@@ -23,11 +23,10 @@ from cryptography.x509.oid import NameOID
 
 from cmdop.auth.keys import ApiKey, Role, bearer
 from cmdop.errors import AddressInUse, KeyRefused, StoreUnusable
-from cmdop.limits import AGENT_QUEUE_MAX_BYTES, CLIENT_QUEUE_MAX_BYTES
+from cmdop.limits import AGENT_QUEUE_MAX_BYTES, CLIENT_QUEUE_MAX_BYTES, FREE_FAILURES_MAX
 from cmdop.relay import admin, server
 from cmdop.relay.listen import server_tls
 from cmdop.relay.server import RelayServer
-from cmdop.relay.throttle import FREE_FAILURES
 from cmdop.store.interface import Store
 from cmdop.transport.accept import Arrival
 from cmdop.transport.address import parse_server
@@ -215,7 +214,7 @@ def test_a_dialled_refusal_is_the_error_the_user_reads(connect: Callable[..., Ta
 def test_who_guesses_is_told_to_wait_and_the_right_key_is_not(
     relay: RelayServer, connect: Callable[..., Talker], key: ApiKey
 ) -> None:
-    for _ in range(FREE_FAILURES):
+    for _ in range(FREE_FAILURES_MAX):
         assert get(relay, "/v1", upgrade("key.x.00"))[0] == 401
     status, body, headers = get(relay, "/v1", upgrade("key.x.00"))
     assert (status, headers["retry-after"]) == (429, "1")

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmdop.relay.throttle import FORGET_AFTER_SECONDS, FREE_FAILURES, WAIT_MAX_SECONDS, Throttle, source_of
+from cmdop.limits import FAILURE_WAIT_MAX_SECONDS, FAILURES_FORGOTTEN_SECONDS, FREE_FAILURES_MAX
+from cmdop.relay.throttle import Throttle, source_of
 
 
 def test_the_wait_comes_after_some_failures_doubles_and_has_an_end() -> None:
     throttle = Throttle()
-    waits = [throttle.failed("a", 0.0) for _ in range(FREE_FAILURES + 8)]
-    assert waits == [0] * FREE_FAILURES + [1, 2, 4, 8, 16, 32, 60, 60]
+    waits = [throttle.failed("a", 0.0) for _ in range(FREE_FAILURES_MAX + 8)]
+    assert waits == [0] * FREE_FAILURES_MAX + [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_sources_are_counted_apart() -> None:
@@ -26,14 +27,14 @@ def test_a_source_that_stopped_is_forgotten() -> None:
     throttle = Throttle()
     for _ in range(50):
         throttle.failed("a", 0.0)
-    assert throttle.failed("a", FORGET_AFTER_SECONDS + 1) == 0
+    assert throttle.failed("a", FAILURES_FORGOTTEN_SECONDS + 1) == 0
 
 
 @given(st.lists(st.integers(0, 40)))
 def test_the_table_never_outgrows_its_bound(sources: list[int]) -> None:
     throttle = Throttle(sources_max=5)
     for moment, source in enumerate(sources):
-        assert 0 <= throttle.failed(str(source), float(moment)) <= WAIT_MAX_SECONDS
+        assert 0 <= throttle.failed(str(source), float(moment)) <= FAILURE_WAIT_MAX_SECONDS
         assert len(throttle) <= 5
 
 
