@@ -178,4 +178,4 @@ def _streamed(asked: Asked, calls: MachineCalls, wanted: Execute) -> CommandEnd:
         reader(0) if wanted.stdin else None,
     )
     with attended(executing):
-        return executing.run(asked.timeout_seconds)
+        return executing.run(asked.timeout_seconds, hears_signals=True)

@@ -40,7 +40,7 @@ def collected(asked: Asked, calls: MachineCalls, machine: MachineRecord, wanted:
     stream, started = calls.execute(wanted)
     executing = Executing(stream, started, Sink(output.write), Sink(error.write), reader(0) if wanted.stdin else None)
     with attended(executing):
-        end = executing.run(asked.timeout_seconds)
+        end = executing.run(asked.timeout_seconds, hears_signals=True)
     document: dict[str, Any] = {
         "machine_id": machine.machine_id,
         "hostname": machine.hostname,

@@ -39,7 +39,7 @@ def in_terminal(asked: Asked, calls: MachineCalls, wanted: Execute) -> CommandEn
                 terminal.raw(),
             ):
                 try:
-                    return executing.run(asked.timeout_seconds)
+                    return executing.run(asked.timeout_seconds, hears_signals=True)
                 finally:
                     terminal.wake()
                     if terminal.is_tty:

@@ -37,8 +37,8 @@ class Bell:
 
     @contextlib.contextmanager
     def hearing_signals(self) -> Iterator[None]:
-        """Let signals ring, for the length of a `with` block. Elsewhere than on the main thread,
-        which alone hears of them, it does nothing."""
+        """Let signals ring, for the length of a `with` block, and nobody else who has them rung
+        (asyncio). Elsewhere than on the main thread, which alone hears of them, it does nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

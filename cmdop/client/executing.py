@@ -8,6 +8,7 @@ that nobody reads holds up neither the other one nor the pings.
 
 from __future__ import annotations
 
+import contextlib
 import signal as signals
 import time
 from collections.abc import Callable
@@ -113,18 +114,19 @@ class Executing:
 
     # -- main --------------------------------------------------------------------------------
 
-    def run(self, timeout_seconds: float | None = None) -> CommandEnd:
+    def run(self, timeout_seconds: float | None = None, hears_signals: bool = False) -> CommandEnd:
         """Until the command has ended and everything is written.
 
-        One that takes longer than `timeout_seconds` is killed. Raises CommandLost when the
-        machine is lost, OutputLost when its output cannot be written.
+        One that takes longer than `timeout_seconds` is killed. `hears_signals` is for a process
+        of which this is all that main does (`Bell.hearing_signals`). Raises CommandLost when
+        the machine is lost, OutputLost when its output cannot be written.
         """
         self._heard_at = self._asked_at = time.monotonic()
         deadline = None if timeout_seconds is None else self._heard_at + timeout_seconds
         try:
             if self._supply is not None:
                 self._supply.start()
-            with self._bell.hearing_signals():
+            with self._bell.hearing_signals() if hears_signals else contextlib.nullcontext():
                 return self._until(deadline)
         except _LOSSES as error:
             reason = error.details.get("reason") or error.sentence

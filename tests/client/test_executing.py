@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -294,8 +296,25 @@ def test_an_interrupt_that_another_thread_gets_is_acted_on_before_anything_else_
         for offset in range(0, WINDOW_MIN_BYTES - DATA_MAX_BYTES, DATA_MAX_BYTES):
             machine.sends(OUTPUT, offset, bytes(DATA_MAX_BYTES))
         threading.Thread(target=interrupt, daemon=True).start()
-        assert executing.run() == CommandEnd(0)
+        assert executing.run(hears_signals=True) == CommandEnd(0)
     assert machine.messages == [Signal("INT")]
+
+
+@POSIX_ONLY
+def test_who_listens_for_signals_itself_goes_on_hearing_them(machine: Machine) -> None:
+    """As asyncio does in the program of somebody who uses the Python API."""
+    ear, bell = socket.socketpair()
+    with ear, bell, handled([signal.SIGUSR2], lambda _: machine.says(Ended(0)), keep_ignored=False):
+        ear.setblocking(False)
+        bell.setblocking(False)
+        signal.set_wakeup_fd(bell.fileno())
+        try:
+            executing = Local(machine).executing
+            threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGUSR2]).start()
+            assert executing.run() == CommandEnd(0)
+        finally:
+            assert signal.set_wakeup_fd(-1) == bell.fileno()
+        assert ear.recv(1) == bytes([signal.SIGUSR2])
 
 
 def test_a_new_size_is_told(machine: Machine) -> None:
