@@ -33,7 +33,9 @@ def keep_shell(shell: Shell) -> tuple[dict[str, Any], list[bytes]] | None:
     return kept, [*screen_blobs, *blobs]
 
 
-def shell_from(kept: dict[str, Any], blobs: list[bytes], ended: Callable[[Shell], None]) -> Shell:
+def shell_from(
+    kept: dict[str, Any], blobs: list[bytes], ended: Callable[[Shell], None], stalls: Callable[[], None]
+) -> Shell:
     """The session of `keep_shell`, running. Raises ShellLost when its PTY was not kept."""
     opened = Opened(**{**kept["opened"], "winsize": Winsize(*kept["opened"]["winsize"])})
     count = kept["screen_blobs"]
@@ -43,4 +45,5 @@ def shell_from(kept: dict[str, Any], blobs: list[bytes], ended: Callable[[Shell]
     except ShellLost:
         screen.close()
         raise
-    return Shell(opened, pty, screen, ended, core_from(kept["core"], blobs[count:], time.monotonic()))
+    core = core_from(kept["core"], blobs[count:], time.monotonic())
+    return Shell(opened, pty, screen, ended, stalls, core)

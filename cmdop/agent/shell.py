@@ -39,7 +39,8 @@ class ShellOver(Exception):
 
 
 class Shell(Called):
-    """A session that runs. `ended` is called once, on its own thread, when it is over."""
+    """A session that runs. `ended` is called once when it is over, and `stalls` while somebody
+    waits for the rest of another one's paste: both on its own thread."""
 
     def __init__(
         self,
@@ -47,13 +48,14 @@ class Shell(Called):
         pty: Pty,
         screen: ScreenModel,
         ended: Callable[[Shell], None],
+        stalls: Callable[[], None],
         kept: SessionCore[Viewer] | None = None,
     ) -> None:
         """`kept` is that of a session that goes on in another process (agent/keeping.py)."""
         core = kept or SessionCore[Viewer](time.monotonic(), opened.kept_seconds)
         core.winsize = core.winsize or opened.winsize
         super().__init__(opened, Workings(pty, screen, core))
-        self._ended_callback = ended
+        self._ended_callback, self._stalls_callback = ended, stalls
         self._pump = Pump(self._work, self.detach)
         self.pump = self._pump.pump
         self._ending = False
@@ -178,7 +180,7 @@ class Shell(Called):
         with self._work.lock:
             changes = self._work.core.type(viewer, offset, data, now)
             acks = self._work.write_keys(now)
-            stuck = bool(self._work.core.keyboard.next_bytes)
+            stuck = self._work.core.keyboard.has_pending
             self._work.apply(changes)
         acknowledge(acks)
         if changes.answered_before is not None:
@@ -207,9 +209,12 @@ class Shell(Called):
             while not self._freezing:
                 with self._work.lock:
                     now = time.monotonic()
+                    stalls = self._work.core.keyboard.stall_due_in_seconds(now) is not None
                     want_write = bool(self._work.core.keyboard.next_bytes)
                     want_read = self._ending or self._work.core.may_read(now)
                     self._pump.paused = not want_read
+                if stalls:
+                    self._stalls_callback()
                 ready = self._work.pty.wait(want_write=want_write, want_read=want_read)
                 if ready.readable:
                     self._take_output(self._work.pty.read())

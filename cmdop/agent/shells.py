@@ -113,7 +113,7 @@ class Shells:
             self._opening -= 1
             self._change.notify_all()
             if not self._closed:
-                shell = Shell(opened, pty, self._open_screen(opened.winsize), self._ended)
+                shell = Shell(opened, pty, self._open_screen(opened.winsize), self._ended, self._stalls)
                 self._keep(shell)
                 return shell
         pty.close()  # nobody would end the session any more
@@ -249,7 +249,7 @@ class Shells:
         for kept in state["sessions"]:
             own, blobs = blobs[: kept["blobs"]], blobs[kept["blobs"] :]
             try:
-                shell = shell_from(kept, own, self._ended)
+                shell = shell_from(kept, own, self._ended, self._stalls)
             except ShellLost as lost:
                 _LOG.error("session %s: %s", kept["opened"]["session_id"], lost.sentence)
             else:
@@ -284,6 +284,11 @@ class Shells:
     def _is_watched(self) -> bool:
         """Whether somebody still takes what a session left. The lock is held."""
         return any(over.shell is not None and over.shell.clients for over in self._over.values())
+
+    def _stalls(self) -> None:
+        """Somebody waits for the rest of a paste, but not for long. On the thread of that session."""
+        with self._change:
+            self._change.notify_all()
 
     def _ended(self, shell: Shell) -> None:
         """A session is over. On its own thread."""

@@ -43,6 +43,11 @@ class Keyboard:
         """What the PTY is to get next; empty while nothing waits for it."""
         return self._waiting[0][1] if self._waiting else b""
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is something that the PTY has not got."""
+        return bool(self._waiting or self._held)
+
     def put(self, typist: Typist, data: bytes, now: float) -> None:
         """Input of one client, in order."""
         self.release_stalled(now)

@@ -19,6 +19,7 @@ from cmdop.limits import CLIENTS_PER_SESSION_MAX, HOLD_SECONDS, INPUT_WINDOW_BYT
 from cmdop.ptyhost.factory import open_pty
 from cmdop.ptyhost.interface import ShellCommand
 from cmdop.screen.ring import RingScreen
+from cmdop.session import keyboard
 from cmdop.session.broadcast import LAG_MAX_BYTES
 from cmdop.session.core import Resume
 from cmdop.winsize import DEFAULT_WINSIZE, Winsize
@@ -36,7 +37,9 @@ class Session:
     def __init__(self, pty: FakePty | None = None) -> None:
         self.pty = pty or FakePty()
         self.over = threading.Event()
-        self.shell = Shell(Opened(new_session_id(), "anna", "a note"), self.pty, RingScreen(), self._ended)
+        self.stalls = threading.Semaphore(0)
+        opened = Opened(new_session_id(), "anna", "a note")
+        self.shell = Shell(opened, self.pty, RingScreen(), self._ended, self.stalls.release)
 
     def _ended(self, shell: Shell) -> None:
         assert shell is self.shell
@@ -573,11 +576,23 @@ def test_a_paste_is_not_torn_by_the_keys_of_others(session: Session) -> None:
     assert session.pty.until_typed(18) == b"\x1b[200~abcd\x1b[201~XY"
 
 
-def test_who_vanishes_in_the_middle_of_a_paste_does_not_keep_the_others_waiting(session: Session) -> None:
+def test_who_leaves_in_the_middle_of_a_paste_does_not_keep_the_others_waiting(session: Session) -> None:
     one, two = session.watch(), session.watch()
     session.shell.type(one.viewer, 0, b"\x1b[200~ab")
     session.shell.type(two.viewer, 0, b"XY")
-    session.shell.detach(one.viewer)
+    session.shell.detach(one.viewer, left=True)
+    assert session.pty.until_typed(10) == b"\x1b[200~abXY"
+
+
+def test_who_waits_for_a_paste_that_does_not_go_on_is_told_of(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyboard, "PASTE_STALL_SECONDS", 0.0)
+    one, two = session.watch(), session.watch()
+    session.shell.type(one.viewer, 0, b"\x1b[200~ab")
+    session.shell.type(two.viewer, 0, b"XY")
+    assert session.stalls.acquire(timeout=TIMEOUT_SECONDS)
+    session.shell.move_on()
     assert session.pty.until_typed(10) == b"\x1b[200~abXY"
 
 
@@ -979,7 +994,7 @@ def test_the_grace_runs_while_nobody_is_attached_and_there_is_a_relay(clock: Clo
 def real(script: str, ended: Callable[[Shell], None] = lambda _: None) -> Shell:
     environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb"}
     pty = open_pty(ShellCommand("/bin/sh", ("sh", "-c", script)), environment, "/", Winsize(24, 80))
-    return Shell(Opened(new_session_id(), "anna"), pty, RingScreen(), ended)
+    return Shell(Opened(new_session_id(), "anna"), pty, RingScreen(), ended, lambda: None)
 
 
 def attach_to(shell: Shell, viewer: Viewer) -> None:

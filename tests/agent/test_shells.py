@@ -17,6 +17,7 @@ from cmdop.agent.viewer import Entry
 from cmdop.errors import AmbiguousSession, SessionGone, SessionRefused, ShellUnusable, TimedOut
 from cmdop.limits import GRACE_SECONDS, HANGUP_TO_KILL_SECONDS, RING_BYTES, SESSIONS_MAX
 from cmdop.screen.ring import RingScreen
+from cmdop.session import keyboard
 from cmdop.wire.call_messages import CreateSession, Output
 from cmdop.wire.relay_messages import SessionSummary
 from cmdop.wire.session_messages import Register
@@ -239,6 +240,19 @@ def test_the_end_of_the_grace_wakes_the_one_who_ends_sessions(machine: Machine) 
     shell = machine.open()
     machine.shells.relay_is(True)
     assert shell.join(TIMEOUT_SECONDS)
+
+
+def test_a_paste_that_does_not_go_on_wakes_the_one_who_lets_the_others_type(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyboard, "PASTE_STALL_SECONDS", 0.02)
+    shell = machine.open()
+    one, two = machine.attach(shell), machine.attach(shell)
+    shell.type(one.viewer, 0, b"\x1b[200~")
+    for number in range(5):  # it may be awake for another reason
+        shell.type(one.viewer, 6 + number, b"a")
+        shell.type(two.viewer, number, b"X")
+        assert machine.ptys[0].until_typed(8 + 2 * number) == b"\x1b[200~" + b"aX" * (number + 1)
 
 
 @pytest.mark.usefixtures("quick")
