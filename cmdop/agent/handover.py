@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 from cmdop.agent.detached import nameless_file
 from cmdop.agent.hosting import HOST_VERB
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the state. A program that knows another one cannot take it over."""
 _CHECK_TIMEOUT_SECONDS: Final = 15.0
 _LENGTH: Final = struct.Struct("!Q")

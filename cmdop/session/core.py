@@ -149,6 +149,7 @@ class SessionCore(Generic[M]):
         if resume is not None:
             self.output.resume(member.view, resume.output_offset, resume.redraw, resume.whole)
             member.typist = self._typist_of(member, older, resume)
+            self.keyboard.came_back(member.typist, now)
         elif created:
             self.output.begin(member.view)
         else:
@@ -198,7 +199,8 @@ class SessionCore(Generic[M]):
         if self.members.get(member.client_id) is not member:
             return _NONE
         del self.members[member.client_id]
-        self.keyboard.left(member.typist, now)
+        if left:
+            self.keyboard.left(member.typist, now)
         if not left and not member.observer:
             self.held = Held(self.output.ring.head, now + HOLD_SECONDS)
         gone = self._left if left else self._departed

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Member)
 
 def kept_core(core: SessionCore[M], now: float) -> tuple[dict[str, Any], list[bytes]]:
     """What is fit for JSON, and the larger bytes: the ring, then the input that waits."""
-    ring, pending = core.output.ring, core.keyboard.pending()
+    ring, pending, pasting = core.output.ring, core.keyboard.pending(), core.keyboard.pasting
     state = {
         "head": ring.head,
         "grace": [core.grace.grace_seconds, core.grace.left_seconds(now)],
@@ -28,6 +28,8 @@ def kept_core(core: SessionCore[M], now: float) -> tuple[dict[str, Any], list[by
         "sent_away": core.sent_away,
         "departed": [_kept_typist(typist) for typist in core.departed()],
         "pending": [typist.client_id for typist, _ in pending],
+        "behind_paste": core.keyboard.held_entries,
+        "pasting": pasting.client_id if pasting else None,
     }
     return state, [ring.read(ring.tail, ring.capacity), *(data for _, data in pending)]
 
@@ -45,8 +47,12 @@ def core_from(state: dict[str, Any], blobs: list[bytes], now: float) -> SessionC
     core.winsize = Winsize(*state["winsize"]) if state["winsize"] else None
     typists = {kept["client_id"]: _typist_from(kept) for kept in state["departed"]}
     core.remember(typists.values())
-    for client_id, data in zip(state["pending"], blobs[1:], strict=True):
-        core.keyboard.put_back(typists.get(client_id) or Typist(client_id, ""), data)
+    pasting = typists.get(state["pasting"])
+    pending = [
+        (typists.setdefault(client_id, Typist(client_id, "")), data)
+        for client_id, data in zip(state["pending"], blobs[1:], strict=True)
+    ]
+    core.keyboard.restore(pending, state["behind_paste"], pasting, now)
     return core
 
 

@@ -2,15 +2,17 @@
 
 Everybody's input goes to the PTY in the order that it came. While a bracketed paste of
 one client is open the keys of the others wait, so that no program gets a paste with
-somebody's key in the middle.
+somebody's key in the middle; also while that client's connection is lost, but no longer
+than for any paste that does not go on.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cmdop.limits import ANSWERS_MAX_BYTES, PASTE_STALL_SECONDS
+from cmdop.limits import ANSWERS_MAX_BYTES, HOLD_SECONDS, PASTE_STALL_SECONDS
 from cmdop.session.pastes import PasteScanner
 from cmdop.session.typed import TypedIn
 
@@ -75,8 +77,13 @@ class Keyboard:
         ack = typist.typed.took(size) if size else None
         return None if ack is None else (typist, ack)
 
+    def came_back(self, typist: Typist, now: float) -> None:
+        """A client has another connection, and can go on with its paste."""
+        if self._pasting is typist:
+            self._paste_moved_at = now
+
     def left(self, typist: Typist, now: float) -> None:
-        """A client is gone; nobody waits for the rest of its paste."""
+        """A client is gone for good; nobody waits for the rest of its paste."""
         if self._pasting is typist:
             self._pasting = None
             self._release(now)
@@ -109,9 +116,25 @@ class Keyboard:
         """All that the PTY has not got, in the order in which it will."""
         return [*self._waiting, *self._held]
 
-    def put_back(self, typist: Typist, data: bytes) -> None:
-        """Input of `pending` in another process, in the same order."""
-        self._waiting.append((typist, data))
+    @property
+    def held_entries(self) -> int:
+        """How many of `pending`, the last ones, wait for the end of a paste."""
+        return len(self._held)
+
+    @property
+    def pasting(self) -> Typist | None:
+        """Whose paste is open."""
+        return self._pasting
+
+    def restore(
+        self, pending: Sequence[tuple[Typist, bytes]], held_entries: int, pasting: Typist | None, now: float
+    ) -> None:
+        """Be the keyboard of another process. Who pastes there has to come here first, for which
+        the others wait as the program does."""
+        first_held = len(pending) - held_entries
+        self._waiting, self._held = deque(pending[:first_held]), deque(pending[first_held:])
+        self._pasting, self._paste_moved_at = pasting, now + HOLD_SECONDS - PASTE_STALL_SECONDS
+        self._release(now)
 
     def _has_waiting(self, typist: Typist) -> bool:
         """Whether it is the program that does not read, and not the paste that does not come."""

@@ -584,12 +584,15 @@ def test_who_leaves_in_the_middle_of_a_paste_does_not_keep_the_others_waiting(se
     assert session.pty.until_typed(10) == b"\x1b[200~abXY"
 
 
+@pytest.mark.parametrize("vanishes", [False, True])
 def test_who_waits_for_a_paste_that_does_not_go_on_is_told_of(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch, vanishes: bool
 ) -> None:
     monkeypatch.setattr(keyboard, "PASTE_STALL_SECONDS", 0.0)
     one, two = session.watch(), session.watch()
     session.shell.type(one.viewer, 0, b"\x1b[200~ab")
+    if vanishes:
+        session.shell.detach(one.viewer)
     session.shell.type(two.viewer, 0, b"XY")
     assert session.stalls.acquire(timeout=TIMEOUT_SECONDS)
     session.shell.move_on()

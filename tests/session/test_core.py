@@ -52,6 +52,18 @@ def test_a_session_has_the_clients_that_came_and_did_not_go(core: Core) -> None:
     assert list(core.members) == ["b"]
 
 
+def test_a_paste_is_in_one_piece_though_its_connection_broke(core: Core) -> None:
+    first, second, again = member("a"), member("b"), member("a")
+    join(core, first)
+    join(core, second)
+    core.type(first, 0, b"\x1b[200~one", 0.0)
+    core.type(second, 0, b"key", 0.0)
+    core.detach(first, 0.0, left=False)
+    resume(core, again, typed=9)
+    core.type(again, 9, b"two\x1b[201~", 0.0)
+    assert b"".join(data for _, data in core.keyboard.pending()) == b"\x1b[200~onetwo\x1b[201~key"
+
+
 def test_there_is_room_for_so_many_clients_and_always_for_one_that_is_there(core: Core) -> None:
     for number in range(CLIENTS_PER_SESSION_MAX):
         join(core, member(str(number)))

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdop.errors import TakenOver
-from cmdop.limits import GRACE_SECONDS, HOLD_SECONDS, RING_BYTES
+from cmdop.limits import GRACE_SECONDS, HOLD_SECONDS, PASTE_STALL_SECONDS, RING_BYTES
 from cmdop.session.broadcast import Bytes, View
 from cmdop.session.core import Member, Resume, SessionCore
 from cmdop.session.kept import core_from, kept_core
 from cmdop.winsize import Winsize
 
-START = b"\x1b[200~"
+START, END = b"\x1b[200~", b"\x1b[201~"
 HERE, THERE = 1000.0, 5.0
 """Two processes need not have one clock."""
 
@@ -84,6 +84,41 @@ def test_a_paste_goes_on_as_one(core: SessionCore[Any]) -> None:
     again = back(there, "a", output=0, typed=0)
     there.type(again, 4, START[4:] + b"text", THERE)
     assert again.typist.pastes.open
+
+
+def test_nobody_types_into_a_paste_that_is_not_whole_there(core: SessionCore[Any]) -> None:
+    first, second, third = member("a"), member("b"), member("c")
+    for who in (first, second, third):
+        core.attach(who, created=False, resume=None, drawn=False, now=HERE)
+    core.type(first, 0, START + b"one", HERE)
+    core.type(second, 0, START + b"two", HERE)
+    core.type(third, 0, b"key", HERE)
+    for who in (first, second, third):
+        core.detach(who, HERE, left=False)
+    there = renewed(core)
+    again = back(there, "b", output=0, typed=9)
+    there.type(again, 9, b"more" + END, THERE)
+    again = back(there, "a", output=0, typed=9)
+    there.type(again, 9, b"more" + END, THERE)
+    wanted = START + b"onemore" + END + START + b"twomore" + END + b"key"
+    assert b"".join(data for _, data in there.keyboard.pending()) == wanted
+
+
+def test_a_paste_that_is_not_gone_on_with_there_holds_nobody_up_for_long(core: SessionCore[Any]) -> None:
+    first, second = member("a"), member("b")
+    for who in (first, second):
+        core.attach(who, created=False, resume=None, drawn=False, now=HERE)
+    core.type(first, 0, START, HERE)
+    core.type(second, 0, b"key", HERE)
+    core.keyboard.took(len(START), HERE)
+    for who in (first, second):
+        core.detach(who, HERE, left=False)
+    there = renewed(core)
+    assert there.keyboard.stall_due_in_seconds(THERE) == HOLD_SECONDS, "it has to come first"
+    back(there, "a", output=0, typed=6)
+    assert there.keyboard.stall_due_in_seconds(THERE) == PASTE_STALL_SECONDS
+    there.move_on(THERE + PASTE_STALL_SECONDS)
+    assert there.keyboard.next_bytes == b"key"
 
 
 @pytest.mark.parametrize("used", [0.0, 10.0, GRACE_SECONDS + 1])

@@ -118,6 +118,19 @@ def test_a_client_that_goes_leaves_its_paste_to_the_others(keyboard: Keyboard, a
     assert taken(keyboard) == b"key"
 
 
+def test_a_paste_goes_on_where_its_client_has_another_connection(
+    keyboard: Keyboard, alice: Typist, bob: Typist
+) -> None:
+    keyboard.put(alice, START, 0.0)
+    keyboard.put(bob, b"key", 0.0)
+    keyboard.came_back(bob, 1.0)
+    keyboard.came_back(alice, 1.5)
+    assert keyboard.stall_due_in_seconds(1.5) is None, "it is with nobody yet"
+    assert taken(keyboard, 1.0) == START
+    keyboard.came_back(alice, 1.5)
+    assert keyboard.stall_due_in_seconds(1.5) == PASTE_STALL_SECONDS
+
+
 def test_a_paste_that_waited_for_a_paste_is_in_one_piece_too(keyboard: Keyboard, alice: Typist, bob: Typist) -> None:
     carol = Typist("c", "carol")
     keyboard.put(alice, START, 0.0)

@@ -20,7 +20,7 @@ class Ledger:
         self._moved_at: dict[str, float] = {}
         self._now = 0.0
         self._excused: dict[str, int] = {}
-        """Clients into whose unfinished paste others may type, as it stalled or they vanished, and
+        """Clients into whose unfinished paste others may type, as it stalled or they left, and
         what the agent had of their typing then."""
 
     def came(self, client_id: str, now: float) -> None:
@@ -28,13 +28,13 @@ class Ledger:
         self._moved_at[client_id] = now
 
     def excuse(self, typist: Typist) -> None:
-        """The client is gone: nobody waits for the rest of its paste."""
+        """Nobody waits for the rest of this client's paste: it has left, or says no more."""
         self._excused[typist.client_id] = typist.typed.received
 
-    def tick(self, attached: Iterable[Typist], now: float) -> None:
+    def tick(self, known: Iterable[Typist], now: float) -> None:
         """It is so late; a paste that has not moved for long is not waited for."""
         self._now = now
-        for typist in attached:
+        for typist in known:
             if now - self._moved_at.get(typist.client_id, 0.0) >= PASTE_STALL_SECONDS:
                 self.excuse(typist)
 

@@ -148,7 +148,8 @@ class World:
         for viewer in before.values():
             if members.get(viewer.client_id) is not viewer:
                 self._vanished_at = self.now
-                self.ledger.excuse(viewer.typist)
+                if viewer.typist not in self.agent.core.departed():
+                    self.ledger.excuse(viewer.typist)
         if members or before:
             self._idle_seconds = 0.0
         self.connections = [each for each in self.connections if each.client_open or each.agent_open]
@@ -185,7 +186,8 @@ class World:
         self.now += seconds
         for client in self.clients:
             client.now = self.now
-        self.ledger.tick([viewer.typist for viewer in self.agent.core.members.values()], self.now)
+        core = self.agent.core
+        self.ledger.tick([*(viewer.typist for viewer in core.members.values()), *core.departed()], self.now)
         self.agent.tick(self.now)
 
     # -- invariants ---------------------------------------------------------------------------
@@ -241,7 +243,7 @@ class World:
                 self.client_notices(connection)
             self.agent_notices(connection)
         self._until_quiet()
-        for seconds in (*[PASTE_STALL_SECONDS] * CLIENTS_MAX, HOLD_SECONDS):
+        for seconds in (HOLD_SECONDS, *[PASTE_STALL_SECONDS] * CLIENTS_MAX):
             self.tick(seconds)
             self.check()
             self._until_quiet()
