@@ -28,7 +28,8 @@ class Line:
 
 
 class Banner:
-    """Prints steps on stderr; a failed step ends its line with `failed`."""
+    """Prints steps on stderr; one that fails ends its line with `failed`, one that the user breaks
+    off with `cancelled`."""
 
     _under_way: Line | None = None
 
@@ -40,6 +41,9 @@ class Banner:
         try:
             yield line
             outcome = f"ok ({line.detail})" if line.detail else "ok"
+        except KeyboardInterrupt:
+            outcome = "cancelled"
+            raise
         finally:
             self._under_way = None
             say(f"[connect] {name} ... {outcome}" if line.interrupted else outcome)

@@ -36,11 +36,19 @@ def test_a_step_without_a_detail_is_just_ok(capsys: Said) -> None:
     assert capsys.readouterr().err == "[connect] dialing relay ... ok\n"
 
 
-@pytest.mark.parametrize("error", [MachineOffline(name="x"), KeyboardInterrupt(), ZeroDivisionError(), SystemExit(1)])
-def test_a_step_that_fails_ends_its_line_whatever_it_was(capsys: Said, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MachineOffline(name="x"), "failed"),
+        (ZeroDivisionError(), "failed"),
+        (SystemExit(1), "failed"),
+        (KeyboardInterrupt(), "cancelled"),
+    ],
+)
+def test_a_step_that_fails_ends_its_line_whatever_it_was(capsys: Said, error: BaseException, said: str) -> None:
     with pytest.raises(type(error)), Banner().step("auth"):
         raise error
-    assert capsys.readouterr().err == "[connect] auth ... failed\n"
+    assert capsys.readouterr().err == f"[connect] auth ... {said}\n"
 
 
 def test_a_step_that_was_interrupted_ends_on_a_line_of_its_own(capsys: Said) -> None:
