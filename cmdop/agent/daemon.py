@@ -20,7 +20,7 @@ from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import LOG_FILE, open_private
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.process import CONTROL, LOCK, START_FILE, STATUS_FIELDS, keep_proxies
-from cmdop.agent.verdict import DIALLING, STARTING
+from cmdop.agent.verdict import DIALLING, HOST_SILENT, STARTING
 from cmdop.control import ask
 from cmdop.deadline import Deadline
 from cmdop.errors import AgentDied, AgentNotRunning, AgentRunning, CmdopError, HomeUnusable, TimedOut
@@ -195,7 +195,9 @@ def _first_status(home: Home, agent: subprocess.Popen[bytes], deadline: Deadline
 
 def _is_settled(answer: dict[str, Any] | None) -> bool:
     """Whether an agent says more than that it has begun."""
-    return answer is not None and (answer.get("verdict") != STARTING or answer.get("reason") != DIALLING)
+    return answer is not None and (
+        answer.get("verdict") != STARTING or answer.get("reason") not in (DIALLING, HOST_SILENT)
+    )
 
 
 def status_of(home: Home, pid: int) -> dict[str, Any] | None:

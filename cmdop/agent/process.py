@@ -23,7 +23,7 @@ from cmdop.agent.hosting import HOST_CONTROL, PROGRAM, StartedHost, kill
 from cmdop.agent.lease import Lease, Said, error_heard
 from cmdop.agent.lockfile import LockFile
 from cmdop.agent.options import AgentOptions
-from cmdop.agent.verdict import DIALLING, STARTING
+from cmdop.agent.verdict import DIALLING, HOST_SILENT, STARTING
 from cmdop.control import ControlServer, ask, stay
 from cmdop.errors import AgentRunning, CmdopError
 from cmdop.home import Home
@@ -230,7 +230,7 @@ class AgentProcess:
 
     def _status(self) -> dict[str, Any]:
         told = ask(self._home, HOST_CONTROL, {"do": "status"}, _HOST_ANSWER_TIMEOUT_SECONDS) or {}
-        reason = "the session host does not answer" if self._options.was_online else DIALLING
+        reason = HOST_SILENT if self._options.was_online else DIALLING
         unknown: dict[str, Any] = {
             **dict.fromkeys(STATUS_FIELDS),
             "verdict": STARTING,

@@ -13,3 +13,5 @@ STARTING: Final = "STARTING"
 
 DIALLING: Final = "dialling the relay"
 """The reason that it is STARTING, until there is a better one."""
+HOST_SILENT: Final = "the session host does not answer"
+"""Why it is STARTING while its session host becomes another program, or stands still."""

@@ -20,6 +20,8 @@ from cmdop.agent.lockfile import LockFile, Released
 from cmdop.agent.logfile import last_lines
 from cmdop.agent.options import AgentOptions
 from cmdop.agent.process import CONTROL, LOCK, START_FILE
+from cmdop.agent.verdict import DIALLING, HOST_SILENT, STARTING
+from cmdop.deadline import Deadline
 from cmdop.errors import AgentDied, AgentNotRunning, AgentRunning, CmdopError, HomeUnusable, KeyRefused
 from cmdop.home import Home
 from tests.agent import fake_agent
@@ -237,6 +239,20 @@ class TestRestart:
         assert after["sessions"] == before["sessions"] == [fake_agent.SESSION]
         assert (before["handed_over"], after["handed_over"]) == (0, 1)
         assert restart(home)["handed_over"] == 2
+
+    def test_a_host_that_becomes_another_program_meanwhile_is_waited_for(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Alive:
+            pid = 7
+
+            def wait(self, timeout: float) -> int:
+                raise subprocess.TimeoutExpired("agent", timeout)
+
+        answers = iter([{"verdict": STARTING, "reason": reason} for reason in (DIALLING, HOST_SILENT, "refused")])
+        monkeypatch.setattr(daemon, "status_of", lambda *_: next(answers))
+        settled = daemon._first_status(home, Alive(), Deadline(UNIT_SECONDS))  # type: ignore[arg-type]
+        assert settled["reason"] == "refused"
 
     def test_without_sessions_there_is_nothing_to_keep(self, home: Home) -> None:
         before = start(home, "online")
