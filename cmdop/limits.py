@@ -67,6 +67,8 @@ IDLE_SECONDS: Final = 30 * 60.0
 IDLE_MAX_SECONDS: Final = 30 * 24 * 3600.0
 DEPARTED_CLIENTS_MAX: Final = 256
 """Clients of one session that left and whose typing is still counted, should they resume."""
+GONE_INPUT_MAX_BYTES: Final = 16 * MIB
+"""Typed into one session by clients that are gone, and not read by its program yet; of more the oldest is lost."""
 GRAVES_MAX: Final = 256
 """Sessions that are over and of which it is still known what they were running."""
 PASTE_STALL_SECONDS: Final = 2.0

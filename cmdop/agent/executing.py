@@ -50,6 +50,8 @@ _LOG = logging.getLogger("cmdop.agent")
 NOT_FOUND: Final = 127
 NOT_RUNNABLE: Final = 126
 """What a shell's `$?` has for a command that is not there, and for one that cannot be run."""
+_TOGETHER_BYTES: Final = 4096
+"""Small records are put together up to here: each that waits takes far more than a byte."""
 _FOR_INPUT: Final = bytes([RecordKind.INPUT])
 _KINDS: Final = {False: RecordKind.OUTPUT, True: RecordKind.ERROR_OUTPUT}
 
@@ -157,13 +159,26 @@ class Execution:
             if record.offset + size > self._window.limit:
                 raise RemoteProtocolError(reason="more input than it has credit for")
             self._received += size
-            if self._input_over or self._input_ending:
+            if not size or self._input_over or self._input_ending:
                 return
             self._window.received(size, time.monotonic())
             idle = not self._pending
-            self._pending.append(memoryview(record.payload))
+            self._queue(record.payload)
         if idle:
             self.wake()
+
+    @property
+    def waiting_input(self) -> list[bytes]:
+        """What the program has not taken."""
+        with self._lock:
+            return [bytes(data) for data in self._pending]
+
+    def _queue(self, data: bytes) -> None:
+        """Keep input until the program takes it. The lock is held."""
+        # The first may be with the program just now, and stays as it is.
+        if len(self._pending) > 1 and len(self._pending[-1]) < _TOGETHER_BYTES:
+            data = bytes(self._pending.pop()) + data
+        self._pending.append(memoryview(data))
 
     def _on_credit(self, record: Record) -> None:
         error = record.payload == bytes([RecordKind.ERROR_OUTPUT])

@@ -12,8 +12,10 @@ from typing import Generic, NamedTuple, TypeVar
 
 from cmdop.errors import SessionRefused, TakenOver
 from cmdop.limits import (
+    ANSWER_TURNS_MAX,
     CLIENTS_PER_SESSION_MAX,
     DEPARTED_CLIENTS_MAX,
+    GONE_INPUT_MAX_BYTES,
     GRACE_SECONDS,
     HOLD_SECONDS,
     OBSERVERS_PER_SESSION_MAX,
@@ -206,10 +208,24 @@ class SessionCore(Generic[M]):
         gone = self._left if left else self._departed
         gone[member.client_id] = member.typist
         while len(gone) > DEPARTED_CLIENTS_MAX:
-            del gone[next(iter(gone))]
+            self.keyboard.withdraw(gone.pop(next(iter(gone))))
+        self._forget_input()
         self.grace.clients_are(len(self.members), now)
         before = self.answerer
         return self._changed(self._sizes.leave(member.client_id), before)
+
+    def _forget_input(self) -> None:
+        """Let nobody fill the memory by typing and going. Who vanished keeps its input, and sends it
+        again should it come back; so that goes first."""
+        gone = [*self._departed.values(), *self._left.values()]
+        waiting_bytes = sum(typist.waiting_bytes for typist in gone)
+        for typist in gone:
+            if waiting_bytes <= GONE_INPUT_MAX_BYTES:
+                break
+            if typist.waiting_bytes:
+                waiting_bytes -= typist.waiting_bytes
+                self.keyboard.withdraw(typist)
+                typist.typed.received = typist.typed.taken
 
     def send_away(self, member: M, operator: str, now: float) -> Changes:
         """A client is detached by another one's operator, and may not resume. Twice is quiet."""
@@ -259,7 +275,10 @@ class SessionCore(Generic[M]):
         head, tail = self.output.ring.head, self.output.ring.tail
         later = [entry for entry in self.answerers if tail < entry[0] < head]
         before = [who for begin, who in self.answerers if begin <= tail]
-        self.answerers = [(tail, who) for who in before[-1:]] + later + [(head, self.answerer)]
+        turns = [(tail, who) for who in before[-1:]] + later
+        if len(turns) >= ANSWER_TURNS_MAX:  # as many as a client remembers
+            turns = [(tail, turns[1 - ANSWER_TURNS_MAX][1]), *turns[2 - ANSWER_TURNS_MAX :]]
+        self.answerers = [*turns, (head, self.answerer)]
 
     # -- output -----------------------------------------------------------------------------------------
 

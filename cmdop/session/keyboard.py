@@ -28,6 +28,8 @@ class Typist:
     operator: str
     typed: TypedIn = field(default_factory=TypedIn)
     pastes: PasteScanner = field(default_factory=PasteScanner)
+    waiting_bytes: int = 0
+    """Of its input, what the keyboard has."""
 
 
 class Keyboard:
@@ -53,8 +55,9 @@ class Keyboard:
     def put(self, typist: Typist, data: bytes, now: float) -> None:
         """Input of one client, in order."""
         self.release_stalled(now)
+        typist.waiting_bytes += len(data)
         if self._pasting not in (None, typist):
-            self._held.append((typist, data))
+            _add(self._held, typist, data)
             return
         self._put(typist, data, now)
         if self._held:
@@ -74,6 +77,7 @@ class Keyboard:
             self._waiting.appendleft((typist, data[size:]))
         if typist is self._pasting:
             self._paste_moved_at = now
+        typist.waiting_bytes -= size
         ack = typist.typed.took(size) if size else None
         return None if ack is None else (typist, ack)
 
@@ -97,17 +101,20 @@ class Keyboard:
 
     def stall_due_in_seconds(self, now: float) -> float | None:
         """How long until `release_stalled` has something to do, None while nobody waits."""
-        if self._pasting is None or not self._held or self._has_waiting(self._pasting):
-            return None
+        if self._pasting is None or not self._held or self._pasting.waiting_bytes:
+            return None  # with some of it waiting it is the program that does not read
         return max(0.0, self._paste_moved_at + PASTE_STALL_SECONDS - now)
 
     def withdraw(self, typist: Typist) -> None:
         """What the PTY has not got of this client's input is not to be typed any more."""
         self._waiting = deque(entry for entry in self._waiting if entry[0] is not typist)
         self._held = deque(entry for entry in self._held if entry[0] is not typist)
+        typist.waiting_bytes = 0
 
     def clear(self) -> None:
         """Nobody is left to read it."""
+        for typist, _ in self.pending():
+            typist.waiting_bytes = 0
         self._waiting.clear()
         self._held.clear()
         self._pasting = None
@@ -133,20 +140,16 @@ class Keyboard:
         the others wait as the program does."""
         first_held = len(pending) - held_entries
         self._waiting, self._held = deque(pending[:first_held]), deque(pending[first_held:])
+        for typist, data in pending:
+            typist.waiting_bytes += len(data)
         self._pasting, self._paste_moved_at = pasting, now + HOLD_SECONDS - PASTE_STALL_SECONDS
         self._release(now)
-
-    def _has_waiting(self, typist: Typist) -> bool:
-        """Whether it is the program that does not read, and not the paste that does not come."""
-        return any(waiting is typist for waiting, _ in self._waiting)
 
     def _put(self, typist: Typist, data: bytes, now: float) -> None:
         typist.pastes.feed(data)
         self._pasting = typist if typist.pastes.open else None
         self._paste_moved_at = now
-        if self._waiting and self._waiting[-1][0] is typist and len(self._waiting[-1][1]) < _TOGETHER_BYTES:
-            data = self._waiting.pop()[1] + data
-        self._waiting.append((typist, data))
+        _add(self._waiting, typist, data)
 
     def _release(self, now: float) -> None:
         """Take up what was held, in its order; it may hold a paste in its turn."""
@@ -159,3 +162,10 @@ class Keyboard:
                 else:
                     self._held.append((typist, data))
             self._held += held  # behind those who waited for a paste that is whole now
+
+
+def _add(entries: deque[tuple[Typist, bytes]], typist: Typist, data: bytes) -> None:
+    """Behind the others; small records of one client are put together."""
+    if entries and entries[-1][0] is typist and len(entries[-1][1]) < _TOGETHER_BYTES:
+        data = entries.pop()[1] + data
+    entries.append((typist, data))

@@ -295,6 +295,16 @@ def test_credit_for_input_comes_as_it_is_taken(client: Client) -> None:
     assert credit.offset > WINDOW_MIN_BYTES
 
 
+@pytest.mark.parametrize(("size", "pieces"), [(0, 1), (1, 4)], ids=["empty", "small"])
+def test_a_flood_of_small_records_takes_no_more_memory_than_its_bytes(client: Client, size: int, pieces: int) -> None:
+    client.program.room = 0
+    execution = client.started()
+    client.sends(RecordKind.INPUT, 0, b"first")
+    for number in range(3 * 4096):
+        client.sends(RecordKind.INPUT, 5 + number * size, bytes(size))
+    assert len(execution.waiting_input) == pieces
+
+
 @pytest.mark.parametrize("offset", [1, WINDOW_MIN_BYTES])
 def test_input_with_a_gap_breaks_the_protocol(client: Client, offset: int) -> None:
     client.started()

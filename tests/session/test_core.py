@@ -6,10 +6,13 @@ import pytest
 
 from cmdop.errors import RemoteProtocolError, SessionRefused, TakenOver
 from cmdop.limits import (
+    ANSWER_TURNS_MAX,
     CLIENTS_PER_SESSION_MAX,
     DEPARTED_CLIENTS_MAX,
+    GONE_INPUT_MAX_BYTES,
     GRACE_SECONDS,
     HOLD_SECONDS,
+    INPUT_WINDOW_BYTES,
     OBSERVERS_PER_SESSION_MAX,
     OFFSET_MAX,
     PASTE_STALL_SECONDS,
@@ -116,6 +119,45 @@ def test_a_client_that_vanished_types_on_where_the_machine_has_it(core: Core) ->
     core.type(after, 3, b"lo world", 0.0)
     assert [data for _, data in core.keyboard.pending()] == [b"lo world"]
     assert not core.expects_back
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_what_those_typed_who_are_gone_does_not_fill_the_memory(core: Core, left: bool) -> None:
+    clients = GONE_INPUT_MAX_BYTES // INPUT_WINDOW_BYTES + 2
+    for number in range(clients):
+        who = member(str(number))
+        join(core, who)
+        core.type(who, 0, bytes(INPUT_WINDOW_BYTES), 0.0)
+        core.detach(who, 0.0, left)
+    pending = core.keyboard.pending()
+    assert sum(len(data) for _, data in pending) == GONE_INPUT_MAX_BYTES
+    assert pending[-1][0].client_id == str(clients - 1), "the oldest went first"
+
+
+def test_one_that_vanished_and_whose_input_was_lost_types_it_again(core: Core) -> None:
+    before, after = member("a"), member("a")
+    join(core, before)
+    core.type(before, 0, b"hello", 0.0)
+    core.keyboard.took(3, 0.0)
+    core.detach(before, 0.0, left=False)
+    for number in range(GONE_INPUT_MAX_BYTES // INPUT_WINDOW_BYTES):
+        who = member(str(number))
+        join(core, who)
+        core.type(who, 0, bytes(INPUT_WINDOW_BYTES), 0.0)
+        core.detach(who, 0.0, left=True)
+    core.keyboard.clear()
+    resume(core, after)
+    core.type(after, after.typist.typed.taken, b"lo", 0.0)
+    assert [data for _, data in core.keyboard.pending()] == [b"lo"]
+
+
+def test_the_input_of_a_client_that_is_forgotten_is_forgotten_too(core: Core) -> None:
+    for number in range(DEPARTED_CLIENTS_MAX + 1):
+        who = member(str(number))
+        join(core, who)
+        core.type(who, 0, b"x", 0.0)
+        core.detach(who, 0.0, left=True)
+    assert len(core.keyboard.pending()) == DEPARTED_CLIENTS_MAX
 
 
 def test_one_that_left_is_not_expected_back(core: Core) -> None:
@@ -243,6 +285,20 @@ def test_whose_questions_were_is_known_as_far_back_as_the_output(core: Core) -> 
             typed[who.client_id] += 1
     assert len(core.answerers) <= core.output.ring.capacity // 100_000 + 2
     assert core.answerers[0][0] <= core.output.ring.tail
+
+
+def test_who_was_asked_is_remembered_for_as_many_turns_as_clients_remember(core: Core) -> None:
+    first, second = member("a"), member("b")
+    join(core, first)
+    join(core, second)
+    for turn in range(ANSWER_TURNS_MAX):
+        for who in (first, second):
+            core.output.ring.append(b"x")
+            core.type(who, turn, b"x", 0.0)
+    assert len(core.answerers) == ANSWER_TURNS_MAX
+    assert core.answerers[0][0] <= core.output.ring.tail
+    assert core.answerers[-1] == (core.output.ring.head, "b")
+    assert [who for _, who in core.answerers[-4:]] == ["a", "b", "a", "b"]
 
 
 # -- output and time -----------------------------------------------------------------------------

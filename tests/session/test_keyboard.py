@@ -58,6 +58,25 @@ def test_small_records_of_one_client_are_put_together(keyboard: Keyboard, alice:
     assert keyboard.pending() == [(alice, b"xxx"), (bob, b"y"), (alice, b"x")]
 
 
+def test_and_so_they_are_while_they_wait_for_a_paste(keyboard: Keyboard, alice: Typist, bob: Typist) -> None:
+    keyboard.put(alice, START, 0.0)
+    for _ in range(3):
+        keyboard.put(bob, b"x", 0.0)
+    assert keyboard.pending() == [(alice, START), (bob, b"xxx")]
+
+
+@pytest.mark.timeout(10)
+def test_a_key_costs_as_little_as_ever_when_much_waits(keyboard: Keyboard, alice: Typist, bob: Typist) -> None:
+    many = 30_000
+    for _ in range(many):
+        keyboard.put(alice, b"a", 0.0)
+        keyboard.put(bob, b"b", 0.0)
+    keyboard.put(Typist("c", "carol"), START, 0.0)
+    for _ in range(many):
+        keyboard.put(alice, b"a", 0.0)
+    assert len(keyboard.pending()) == 2 * many + 1 + -(-many // 4096)
+
+
 def test_what_the_pty_took_is_acknowledged_to_who_typed_it(keyboard: Keyboard, alice: Typist) -> None:
     keyboard.put(alice, bytes(INPUT_WINDOW_BYTES), 0.0)
     assert keyboard.took(INPUT_WINDOW_BYTES // 4 - 1, 0.0) is None
