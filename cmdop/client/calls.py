@@ -25,6 +25,7 @@ from cmdop.limits import (
     GUESS_WAIT_MAX_SECONDS,
     PING_INTERVAL_SECONDS,
     RING_MAX_BYTES,
+    SESSIONS_MAX,
 )
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
@@ -78,8 +79,8 @@ class MachineCalls:
             found += answer.sessions
             if not answer.more:
                 return found
-            if not answer.sessions:
-                raise RemoteProtocolError(reason="more sessions that never come")
+            if not answer.sessions or len(found) > SESSIONS_MAX:
+                raise RemoteProtocolError(reason="sessions without end")
 
     def create(self, wanted: CreateSession) -> SessionRecord:
         """Open a session that nobody is attached to.

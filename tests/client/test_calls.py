@@ -18,7 +18,7 @@ from cmdop.errors import (
     TimedOut,
     TokenMissing,
 )
-from cmdop.limits import CALL_DATA_MAX_BYTES, LINK_DEAD_SECONDS, RING_BYTES, RING_MAX_BYTES
+from cmdop.limits import CALL_DATA_MAX_BYTES, LINK_DEAD_SECONDS, RING_BYTES, RING_MAX_BYTES, SESSIONS_MAX
 from cmdop.winsize import Winsize
 from cmdop.wire.call_messages import (
     CALL_MESSAGES,
@@ -87,9 +87,12 @@ def test_sessions_are_listed_page_by_page() -> None:
     assert made.called == [ListSessions(0, "t"), ListSessions(3, "t")]
 
 
-def test_pages_without_end_are_no_pages() -> None:
-    with pytest.raises(RemoteProtocolError, match="never come"):
-        client(Sessions((), more=True)).calls.sessions()
+@pytest.mark.parametrize("records", [(), RECORDS], ids=["empty", "full"])
+def test_pages_without_end_are_no_pages(records: tuple[SessionRecord, ...]) -> None:
+    made = Client(lambda _: Sessions(records, more=True))
+    with pytest.raises(RemoteProtocolError, match="without end"):
+        made.calls.sessions()
+    assert len(made.called) <= SESSIONS_MAX // len(RECORDS) + 1
 
 
 def test_a_session_is_created_as_it_is_wanted() -> None:
