@@ -147,8 +147,9 @@ UPLINK_LOW_WATER_BYTES: Final = 64 * KIB
 CLIENT_QUEUE_MAX_BYTES: Final = 32 * MIB
 """Relay to one client; past it the client ignores its credit and is closed."""
 AGENT_QUEUE_MAX_BYTES: Final = 64 * MIB
-AGENT_BACKLOG_MAX_BYTES: Final = AGENT_QUEUE_MAX_BYTES // 2
-"""A client that still sends when so much waits for the machine is the one that is closed."""
+AGENT_BACKLOG_MAX_BYTES: Final = 4 * MIB
+"""While so much waits for a machine nothing more is taken from its clients: whatever they send
+stands before the keys of all."""
 STREAMS_PER_CONNECTION_MAX: Final = 1024
 STREAMS_PER_KEY_MAX: Final = 256
 """Of those, to one machine with one API key: a member alone keeps nobody else out."""

@@ -52,7 +52,7 @@ class AgentUplink:
         connection.on_drained = self._pump_streams
         self._streams: dict[int, AgentStream] = {}
         """Only the reader's thread adds to it; others make single look-ups, pops and copies."""
-        self._heard_at = time.monotonic()
+        self._heard_at = self._said_at = time.monotonic()
         self.used = False
         """Whether a client was served."""
         self.turn = 0
@@ -154,6 +154,7 @@ class AgentUplink:
     def _send(self, kind: int, stream: int, payload: bytes) -> None:
         # The reader sees the end of the connection; whoever sends need not.
         with contextlib.suppress(ConnectionClosed):
+            self._said_at = time.monotonic()
             self._connection.send(encode_frame(kind, stream, payload))
 
     # -- liveness ------------------------------------------------------------------------------
@@ -195,6 +196,7 @@ class AgentUplink:
             if now >= next_ping:
                 if now - self._heard_at >= LINK_DEAD_SECONDS:
                     self._connection.close("nothing was heard")
-                elif now - self._heard_at >= PING_INTERVAL_SECONDS:
+                elif now - min(self._heard_at, self._said_at) >= PING_INTERVAL_SECONDS:
+                    # A PING of the relay's may be far behind in a flood, and its answer late.
                     self._send(FrameKind.PING, CONNECTION_STREAM, b"")
                 next_ping = now + PING_INTERVAL_SECONDS / 2

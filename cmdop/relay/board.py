@@ -191,6 +191,11 @@ class Board:
         same = agent is not None and agent.caller.workspace == peer.caller.workspace
         return same and seen is not None and seen.online(self.now())
 
+    def machine(self, machine_id: str) -> Peer | None:
+        """The connection of a machine, of whatever workspace."""
+        with self._lock:
+            return self._router.agent(machine_id)
+
     def open(self, peer: Peer, stream: int, request: Open) -> None:
         """Join a client's stream to a machine. Raises RemoteProtocolError."""
         with self._lock:

@@ -29,11 +29,13 @@ from cmdop.limits import (
     AGENT_BACKLOG_MAX_BYTES,
     HEARTBEAT_INTERVAL_SECONDS,
     MESSAGE_MAX_BYTES,
+    PING_INTERVAL_SECONDS,
     PING_MAX_BYTES,
     PROTOCOL_VERSION,
     QUESTIONS_PER_SECOND_MAX,
     RECORD_INTERVAL_SECONDS,
     SESSIONS_MAX,
+    UPLINK_LOW_WATER_BYTES,
 )
 from cmdop.relay.board import Board
 from cmdop.relay.directory import Directory
@@ -144,23 +146,38 @@ class Conversation:
         """Pass sealed frames on; everything else is heard. The one place where speed counts."""
         peer, receive, now = self._peer, self._peer.connection.receive, self._board.now
         find = peer.far.get
-        # A client may be closed for another's slowness; a machine, which serves others too, may not.
-        most: float = AGENT_BACKLOG_MAX_BYTES if peer.stage is Stage.CLIENT else math.inf
+        # A client may be held up by another's slowness; a machine, which serves others too, may not.
+        # Below the low water there is room, however small the messages are.
+        sure: float = UPLINK_LOW_WATER_BYTES if peer.stage is Stage.CLIENT else math.inf
         while True:
             message = receive()
             if not FRAME_OVERHEAD_BYTES <= len(message) <= MESSAGE_MAX_BYTES or message[0] != _SEALED:
                 self._hear(message)
                 continue
             peer.heard = now()
-            far = find(_HEADER.unpack_from(message)[1])
-            if far is not None and far.connection.connection.backlog_bytes > most:
-                raise _Farewell(Closed("remote-protocol", "more was sent than the machine takes"))
+            stream = _HEADER.unpack_from(message)[1]
+            far = find(stream)
+            if far is not None and far.connection.connection.backlog_bytes > sure:
+                self._wait_for_room(far.connection)
+                far = find(stream)
             if far is None:  # its Closed is under way, or it never was
                 continue
             try:
                 far.connection.connection.send(far.header + memoryview(message)[FRAME_OVERHEAD_BYTES:])
             except ConnectionClosed:
                 self._board.cut(far.connection)
+
+    def _wait_for_room(self, machine: Peer) -> None:
+        """Take nothing from this client until its machine takes more, so that whoever sends too much is held up.
+
+        Blocks until the machine's connection goes on, or ends. The client hears meanwhile that
+        the relay is there, and that nothing is heard of it is not its fault.
+        """
+        while not machine.connection.wait_for_room(AGENT_BACKLOG_MAX_BYTES, PING_INTERVAL_SECONDS):
+            if self._peer.ending:
+                return
+            self._peer.heard = self._board.now()
+            self._board.send(self._peer, encode_frame(FrameKind.PING, CONNECTION_STREAM, b"relay"))
 
     # -- what the peer says -----------------------------------------------------------------
 
@@ -250,6 +267,9 @@ class Conversation:
             self._board.refuse(self._peer, stream, refused)
             _LOG.info("%s refused to open %s: %s", self._peer, asked.machine_id, refused.reason)
             return
+        machine = self._board.machine(asked.machine_id)
+        if machine is not None:
+            self._wait_for_room(machine)
         request = Open(asked.machine_id, asked.role, caller.operator, caller.key_id, self._peer.connection.remote)
         self._board.open(self._peer, stream, request)
 

@@ -53,6 +53,11 @@ class Connection(ABC):
         """What is queued because the kernel did not take it yet."""
 
     @abstractmethod
+    def wait_for_room(self, backlog_bytes: int, timeout_seconds: float) -> bool:
+        """Block until no more than that is queued, small messages counted with what they take
+        beside their bytes, or the connection is closed; False when time was up before."""
+
+    @abstractmethod
     def fileno(self) -> int:
         """A descriptor that is readable when `receive` may have something, for select."""
 

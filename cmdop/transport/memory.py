@@ -40,6 +40,9 @@ class MemoryConnection(Connection):
     def backlog_bytes(self) -> int:
         return 0
 
+    def wait_for_room(self, backlog_bytes: int, timeout_seconds: float) -> bool:
+        return True
+
     @property
     def buffered(self) -> bool:
         return bool(self._messages)

@@ -43,11 +43,11 @@ class Outbox:
         self._sock, self._name, self.limit_bytes, self._seal = sock, name, limit_bytes, seal
         self.on_drained: Callable[[], None] | None = None
         """Called on the writer thread each time the queue has fallen to the low-water mark."""
-        # Guards everything below; `_empty` and `_filled` are told of changes. Nothing
+        # Guards everything below; `_emptier` and `_filled` are told of changes. Nothing
         # blocks while it is held: the one send under it is a non-blocking one.
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
-        self._empty = threading.Condition(self._lock)
+        self._emptier = threading.Condition(self._lock)
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._closed = False
@@ -71,7 +71,7 @@ class Outbox:
                 data = data[self._offer(data) :]
                 if not data:
                     return
-            if self._queued_bytes + len(self._queue) * _PIECE_BYTES + len(data) <= self.limit_bytes:
+            if self._taken_bytes + len(data) <= self.limit_bytes:
                 self._append(data)
                 return
         self._give_up()
@@ -82,12 +82,22 @@ class Outbox:
         with self._lock:
             self._closed = True
             self._filled.notify()
-            self._empty.wait_for(lambda: self._queued_bytes == 0, timeout_seconds)
+            self._emptier.notify_all()
+            self._emptier.wait_for(lambda: self._queued_bytes == 0, timeout_seconds)
+
+    def wait_for_room(self, backlog_bytes: int, timeout_seconds: float) -> bool:
+        """Block until the queue takes no more memory than that, or it is closed; False when time was up."""
+        with self._lock:
+            return self._emptier.wait_for(lambda: self._closed or self._taken_bytes <= backlog_bytes, timeout_seconds)
 
     def join(self) -> None:
         """Wait for the writer thread, so that the socket may be closed under nobody."""
         if self._writer is not None and self._writer is not threading.current_thread():
             self._writer.join()
+
+    @property
+    def _taken_bytes(self) -> int:
+        return self._queued_bytes + len(self._queue) * _PIECE_BYTES
 
     def _append(self, data: bytes) -> None:
         self._queue.append(data)
@@ -143,8 +153,7 @@ class Outbox:
             before = self._queued_bytes
             # Not below 0: whoever gave up meanwhile has counted everything as gone.
             self._queued_bytes = max(0, before - size)
-            if self._queued_bytes == 0:
-                self._empty.notify_all()
+            self._emptier.notify_all()
             return self._queued_bytes <= UPLINK_LOW_WATER_BYTES < before
 
     def _give_up(self) -> None:
@@ -152,7 +161,7 @@ class Outbox:
             self._closed = True
             self._queue.clear()
             self._queued_bytes = 0
-            self._empty.notify_all()
+            self._emptier.notify_all()
             self._filled.notify()
         # Wakes the thread that receives, which is where the end is noticed.
         with contextlib.suppress(OSError):

@@ -70,6 +70,9 @@ class SocketConnection(Connection):
     def backlog_bytes(self) -> int:
         return self._outbox.backlog_bytes
 
+    def wait_for_room(self, backlog_bytes: int, timeout_seconds: float) -> bool:
+        return self._outbox.wait_for_room(backlog_bytes, timeout_seconds)
+
     def fileno(self) -> int:
         return self._sock.fileno()
 

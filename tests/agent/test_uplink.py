@@ -344,6 +344,26 @@ def test_a_relay_that_says_nothing_is_asked_and_then_given_up(monkeypatch: pytes
     served.machine.shells.close()
 
 
+def test_a_flood_does_not_keep_the_agent_from_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink_module, "PING_INTERVAL_SECONDS", 0.02)
+    served, over = Served(), threading.Event()
+
+    def flood() -> None:
+        while not over.is_set():
+            served.relay.say_sealed(1, b"for a stream that is not there")
+
+    flooding = threading.Thread(target=flood, name="test flood", daemon=True)
+    flooding.start()
+    served.thread.start()
+    frame = decode_frame(served.relay.connection.receive())
+    over.set()
+    flooding.join(TIMEOUT_SECONDS)
+    assert frame.kind == FrameKind.PING
+    served.uplink.close("the test is over")
+    served.end()
+    served.machine.shells.close()
+
+
 # -- the end --------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,13 @@ import pytest
 from cmdop import __version__
 from cmdop.auth.keys import Role, bearer
 from cmdop.errors import ConnectionClosed, StoreUnusable
-from cmdop.limits import MESSAGE_MAX_BYTES, OFFLINE_AFTER_SECONDS, STREAMS_PER_CONNECTION_MAX
+from cmdop.limits import (
+    AGENT_BACKLOG_MAX_BYTES,
+    LINK_DEAD_SECONDS,
+    MESSAGE_MAX_BYTES,
+    OFFLINE_AFTER_SECONDS,
+    STREAMS_PER_CONNECTION_MAX,
+)
 from cmdop.relay import admin, enrollment
 from cmdop.relay.gate import NOT_ENROLLED, REVOKED, Refusal
 from cmdop.relay.peer import Caller
@@ -32,7 +38,7 @@ from cmdop.wire.relay_messages import (
     Welcome,
 )
 from tests.relay.rig import Rig
-from tests.relay.talker import MACHINE_ID, OTHER_ID, Talker
+from tests.relay.talker import MACHINE_ID, OTHER_ID, TIMEOUT_SECONDS, Talker
 
 SESSION = SessionSummary("0123456789abcdef", "anna", 2)
 
@@ -612,6 +618,48 @@ def test_a_connection_that_takes_no_more_is_closed_and_its_senders_are_not(rig: 
     client.hear_end()
     agent.hear_closed("connection-closed", 1)
     agent.all_answered()
+
+
+class Slow(MemoryConnection):
+    """A machine's connection that takes nothing more until the test lets it go on."""
+
+    def __init__(self, remote: str) -> None:
+        super().__init__(remote)
+        self.waiting, self.going_on = threading.Event(), threading.Event()
+        self.going_on.set()
+
+    @property
+    def backlog_bytes(self) -> int:
+        return 0 if self.going_on.is_set() else AGENT_BACKLOG_MAX_BYTES + 1
+
+    def wait_for_room(self, backlog_bytes: int, timeout_seconds: float) -> bool:
+        assert backlog_bytes == AGENT_BACKLOG_MAX_BYTES
+        self.waiting.set()
+        return self.going_on.wait(min(timeout_seconds, 0.02))
+
+
+def test_who_sends_more_than_its_machine_takes_is_held_up_and_nobody_is_cut(rig: Rig) -> None:
+    theirs, ours = MemoryConnection("a"), Slow("b")
+    theirs.peer, ours.peer = ours, theirs
+    agent = rig.connect(rig.key(Role.AGENT).bearer, pair=lambda: (theirs, ours))
+    agent.hello_agent()
+    agent.hear_welcome()
+    client = rig.client()
+    client.open(7)
+    agent.hear(Open, 1)
+    ours.going_on.clear()
+    client.say_sealed(7, b"held up")
+    assert ours.waiting.wait(TIMEOUT_SECONDS)
+    rig.now.now += 2 * LINK_DEAD_SECONDS
+    assert decode_frame(client.connection.receive()).kind == FrameKind.PING, "the relay is there"
+    ours.waiting.clear()
+    ours.going_on.set()
+    assert agent.hear_sealed() == (1, b"held up")
+    ours.going_on.clear()
+    client.open(8)
+    assert ours.waiting.wait(TIMEOUT_SECONDS)
+    ours.going_on.set()
+    agent.hear(Open, 2)
 
 
 def test_records_that_fail_end_the_question_and_tell_nothing_of_the_host(

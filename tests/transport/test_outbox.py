@@ -101,6 +101,29 @@ def test_a_backlog_that_never_was_high_calls_nobody(outbox: Setup) -> None:
     assert outbox.drained == []
 
 
+def test_who_waits_for_room_goes_on_when_there_is_some(outbox: Setup) -> None:
+    outbox.outbox.put(bytes(3 * MIB))
+    assert not outbox.outbox.wait_for_room(MIB, UNIT_SECONDS)
+    waiting = in_thread(lambda: outbox.outbox.wait_for_room(MIB, PATIENCE_SECONDS))
+    outbox.read(3 * MIB)
+    assert waiting.result()
+
+
+def test_who_waits_for_room_goes_on_when_there_will_be_none(outbox: Setup) -> None:
+    outbox.outbox.put(bytes(3 * MIB))
+    waiting = in_thread(lambda: outbox.outbox.wait_for_room(MIB, PATIENCE_SECONDS))
+    outbox.outbox.close(0)
+    assert waiting.result()
+
+
+def test_small_pieces_take_room_beside_their_bytes(outbox: Setup) -> None:
+    outbox.outbox.put(bytes(MIB))
+    for _ in range(20_000):
+        outbox.outbox.put(b"x")
+    assert outbox.outbox.backlog_bytes < 2 * MIB
+    assert not outbox.outbox.wait_for_room(2 * MIB, 0)
+
+
 def test_a_full_queue_ends_the_connection_and_wakes_who_receives(outbox: Setup) -> None:
     receiving = in_thread(lambda: outbox.sock.recv(1))
     with pytest.raises(ConnectionClosed) as full:
