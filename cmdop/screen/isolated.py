@@ -29,6 +29,8 @@ from cmdop.winsize import Winsize
 
 _SIZE = struct.Struct("<HH")
 _NUMBERS = 1 << 32
+_NEVER = -1
+"""The number of no request."""
 _ASKED_MAX = 64
 """Past it feeding waits for the answers itself."""
 
@@ -55,12 +57,14 @@ class IsolatedScreen(ScreenModel):
         """The requests whose answers were not received yet."""
         self._within_sequence = True
         """Whether plain text could be the end of a question, as far as is known ..."""
-        self._known_at = -1
+        self._known_at = _NEVER
         """... after this request; an older one says nothing about it."""
         self._answers = b""
         self._last_capture: Callable[[], _Requested | None] = lambda: None
         """The last one that was requested, as long as somebody has it."""
         self._handed_over = False
+        self._resized = False
+        """The process is yet to be told of the size: a flood of sizes at which nothing was written is one."""
         self.resize(winsize)
 
     def feed(self, data: bytes) -> None:
@@ -85,16 +89,16 @@ class IsolatedScreen(ScreenModel):
 
     def resize(self, winsize: Winsize) -> None:
         with self._lock:
-            self._winsize = winsize.clamped()
-            self._request(Kind.RESIZE, _SIZE.pack(*self._winsize))
-            self._unsure()  # the report of the size (mode 2048) comes with the next answer
+            self._winsize, self._resized = winsize.clamped(), True
+            # The report of the size (mode 2048) comes with the next answer.
+            self._within_sequence, self._known_at = True, _NEVER
 
     def capture(self, history: bool = True, redraw: bool = False, fits: bool = True) -> Capture:
         how = bytes((history, redraw, fits))
         with self._lock:
             self._start()
             last = self._last_capture()
-            if last is not None and last.number == self._number and last.how == how:
+            if last is not None and last.number == self._number and last.how == how and not self._resized:
                 return last  # of the same moment: drawing it twice would cost twice as much
             number = self._request(Kind.CAPTURE, how, expected=True)
             requested = _Requested(self, self._worker, number, how, self._ring.capture(history, redraw))
@@ -189,7 +193,10 @@ class IsolatedScreen(ScreenModel):
     # -- its process ------------------------------------------------------------------------
 
     def _request(self, kind: Kind, payload: bytes, expected: bool = False) -> int:
-        """Send a request, or keep it; its number. The lock is held."""
+        """Send a request, or keep it, behind the size if that is new; its number. The lock is held."""
+        if self._resized:
+            self._resized = False
+            self._request(Kind.RESIZE, _SIZE.pack(*self._winsize))
         self._number = (self._number + 1) % _NUMBERS
         message = encode(kind, self._number, payload)
         if self._early is not None:

@@ -47,6 +47,23 @@ def test_it_shows_what_a_model_here_does(model: ScreenModel) -> None:
     assert model.snapshot(redraw=True) == here.snapshot(redraw=True)
 
 
+def test_of_sizes_at_which_nothing_was_written_the_process_is_told_the_last(
+    model: ScreenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, send = [], worker_process.WorkerProcess.send
+    model.feed(b"text")
+    model.snapshot()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_process.WorkerProcess, "send", lambda to, data: (sent.append(data), send(to, data)))
+        for rows in range(1, 100):
+            model.resize(Winsize(rows, 90))
+        before, shown = len(sent), model.snapshot()
+    assert (before, len(sent)) == (0, 2), "the size, and the question for the snapshot"
+    here = terminal(b"text")
+    here.resize(Winsize(99, 90))
+    assert shown == here.snapshot()
+
+
 def test_a_capture_is_of_its_moment(model: ScreenModel) -> None:
     model.feed(b"before")
     captures = [model.capture() for _ in range(3)]
