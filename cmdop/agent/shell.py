@@ -104,6 +104,10 @@ class Shell(Called):
         """Send every client what there is for it: once a new one was told that it is in."""
         self._pump.pump_all(self.clients)
         acknowledge(self._work.answer(time.monotonic()))  # to what was asked while nobody was there
+        with self._work.lock:
+            stuck = bool(self._work.core.keyboard.next_bytes)
+        if stuck:
+            self._work.pty.wake()
 
     def _check_over(self, viewer: Viewer, entry: Entry) -> None:
         """Raises ShellOver or SessionGone for who may not come to a session that is over."""
@@ -178,9 +182,12 @@ class Shell(Called):
         """Input of one client. Raises RemoteProtocolError when it breaks its window."""
         now = time.monotonic()
         with self._work.lock:
+            waited = bool(self._work.core.keyboard.next_bytes)  # and `pty->ring` waits for room already
             changes = self._work.core.type(viewer, offset, data, now)
-            acks = self._work.write_keys(now)
-            stuck = self._work.core.keyboard.has_pending
+            acks = [] if waited else self._work.write_keys(now)
+            keyboard = self._work.core.keyboard
+            stuck = bool(keyboard.held_entries) or (not waited and keyboard.has_pending)
+            self._work.used_at = now
             self._work.apply(changes)
         acknowledge(acks)
         if changes.answered_before is not None:

@@ -823,6 +823,29 @@ def test_input_waits_for_a_program_that_takes_little_and_is_acknowledged_as_it_t
     assert session.shell.join(TIMEOUT_SECONDS)
 
 
+def test_keys_behind_others_that_wait_for_the_program_are_not_tried_one_by_one() -> None:
+    class Counting(FakePty):
+        tries = 0
+
+        def write(self, data: bytes | memoryview) -> int:
+            self.tries += 1
+            return super().write(data)
+
+    pty = Counting(room_bytes=0)
+    session = Session(pty)
+    watcher = session.watch()
+    session.shell.type(watcher.viewer, 0, b"x")
+    pty.until(lambda pty: pty.waiting == (True, True))
+    tries = pty.tries
+    for offset in range(1, 100):
+        session.shell.type(watcher.viewer, offset, b"x")
+    assert pty.tries == tries
+    pty.make_room(100)
+    assert pty.until_typed(100) == b"x" * 100
+    session.shell.kill()
+    assert session.shell.join(TIMEOUT_SECONDS)
+
+
 def test_who_comes_back_hears_that_it_is_in_before_its_input_is_acknowledged() -> None:
     session = Session(FakePty(room_bytes=0))
     watcher = session.watch()
