@@ -120,7 +120,7 @@ class Board:
         which waits up to CLOSE_TIMEOUT_SECONDS for one that does not read.
         """
         with self._lock:
-            first, peer.ending = not peer.ending, True
+            first = peer.end(closed.reason)
             sends, heard = self._unseat(peer, far_closed)
         if first:
             self.say(peer, CONNECTION_STREAM, closed)
@@ -137,7 +137,7 @@ class Board:
             peers = [peer for peer in self._peers if not peer.ending]
             notes = []
             for peer in peers:
-                peer.ending = True
+                peer.end(closed.reason)
                 notes.append((peer, self._unseat(peer, None)[1]))
         for peer in peers:
             self.say(peer, CONNECTION_STREAM, closed)
@@ -230,9 +230,9 @@ class Board:
     def cut(self, peer: Peer) -> None:
         """A connection took no more: make sure that the thread which reads it notices."""
         with self._lock:
-            first, peer.ending = not peer.ending, True
+            first = peer.end("it takes less than it asked for")
         if first:
-            self._close_aside(peer, "it takes less than it asked for")
+            self._close_aside(peer, peer.why)
 
     # -- with the lock held, or after it --------------------------------------------------
 

@@ -110,7 +110,7 @@ class Conversation:
         try:
             self._converse()
         except ConnectionClosed as end:
-            self._end(None, end.details.get("reason", ""))
+            self._end(None, self._peer.why or end.details.get("reason", ""))
         except _Farewell as farewell:
             self._end(farewell.closed, farewell.closed.reason)
         except (RemoteProtocolError, StoreUnusable) as error:

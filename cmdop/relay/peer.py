@@ -44,13 +44,13 @@ class Stage(Enum):
 class Peer:
     """A connection in the relay's hands.
 
-    The thread that reads it sets everything but `ending`; `heard` and `greeted` are
-    read by the thread that looks for silence. `far` is the router's table of joins,
-    read without a lock for every frame that is passed on. `ending` is set once, under
-    the board's lock, by whoever ends the connection.
+    The thread that reads it sets everything but `ending` and `why`; `heard` and `greeted`
+    are read by the thread that looks for silence. `far` is the router's table of joins,
+    read without a lock for every frame that is passed on. `ending`, and `why`, are set
+    once, under the board's lock, by whoever ends the connection.
     """
 
-    __slots__ = ("caller", "connection", "ending", "far", "heard", "machine_id", "recorded", "stage")
+    __slots__ = ("caller", "connection", "ending", "far", "heard", "machine_id", "recorded", "stage", "why")
 
     def __init__(self, connection: Connection, caller: Caller, now: float) -> None:
         self.connection = connection
@@ -61,6 +61,14 @@ class Peer:
         self.far: Mapping[int, Far[Peer]] = {}
         self.machine_id = ""
         self.ending = False
+        self.why = ""
+
+    def end(self, why: str) -> bool:
+        """The relay ends it; whether it is the first to do so. The board's lock is held."""
+        first, self.ending = not self.ending, True
+        if first:
+            self.why = why
+        return first
 
     @property
     def greeted(self) -> bool:

@@ -358,6 +358,18 @@ def test_when_a_client_leaves_the_machine_hears_of_each_stream(rig: Rig) -> None
     agent.all_answered()
 
 
+def test_why_the_relay_ended_a_connection_is_what_its_log_says(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """And not what the socket says of that."""
+    caplog.set_level(logging.INFO)
+    agent = rig.agent()
+    (peer,) = rig.switch._board.peers()
+    rig.switch._on_silence(peer, Verdict.DEAD)
+    agent.hear_closed("connection-closed")
+    for thread in rig.threads:
+        thread.join(TIMEOUT_SECONDS)
+    assert f"{peer} disconnected: nothing was heard for {LINK_DEAD_SECONDS:g} s" in caplog.text
+
+
 def test_silence_is_pinged_and_a_dead_line_is_cut(rig: Rig) -> None:
     client, agent = joined(rig)
     (peer,) = rig.switch._board.peers(lambda peer: peer.machine_id == MACHINE_ID)
