@@ -141,16 +141,7 @@ class Execution:
             program.kill()
             program.wake()
 
-    def on_record(self, record: Record) -> None:
-        """What the client says. A kind that this version does not know is ignored."""
-        if record.kind == RecordKind.INPUT:
-            self._on_input(record)
-        elif record.kind == RecordKind.CREDIT:
-            self._on_credit(record)
-        elif record.kind == RecordKind.CONTROL:
-            self._on_control(record)
-
-    def _on_input(self, record: Record) -> None:
+    def on_input(self, record: Record) -> None:
         """Raises RemoteProtocolError for a gap, or more than it was given credit for."""
         size = len(record.payload)
         with self._lock:
@@ -167,12 +158,6 @@ class Execution:
         if idle:
             self.wake()
 
-    @property
-    def waiting_input(self) -> list[bytes]:
-        """What the program has not taken."""
-        with self._lock:
-            return [bytes(data) for data in self._pending]
-
     def _queue(self, data: bytes) -> None:
         """Keep input until the program takes it. The lock is held."""
         # The first may be with the program just now, and stays as it is.
@@ -180,7 +165,7 @@ class Execution:
             data = bytes(self._pending.pop()) + data
         self._pending.append(memoryview(data))
 
-    def _on_credit(self, record: Record) -> None:
+    def on_credit(self, record: Record) -> None:
         error = record.payload == bytes([RecordKind.ERROR_OUTPUT])
         if not error and record.payload not in (b"", bytes([RecordKind.OUTPUT])):
             return  # for something that this version does not know
@@ -191,7 +176,7 @@ class Execution:
         if starved and more:
             self.wake()
 
-    def _on_control(self, record: Record) -> None:
+    def on_control(self, record: Record) -> None:
         for codec in (EXEC_MESSAGES, SESSION_MESSAGES):
             message = codec.decode(record.payload)
             if not isinstance(message, Unknown):

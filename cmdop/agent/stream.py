@@ -95,7 +95,7 @@ class AgentStream:
         self._door = Doorway(admission, guest, opened, self._handshake)
         self._allowed: Callable[[str], bool] = lambda session_token: admission.may_call(session_token, guest)
         # None of these knows the stream longer than a call takes: once it is over nothing
-        # holds it, and it need not wait for the garbage collector, which comes seldom.
+        # holds it, and it need not wait for the garbage collector.
         self._entrance = Entrance(stream_id, admission, self._door, guest)
         self._calls = Calls(admission.shells, guest, self._allowed, self._door.authenticate)
         self._executions = executions
@@ -109,7 +109,7 @@ class AgentStream:
             if self._channel is None:
                 self._shake(payload)
             else:
-                (self._execution or self).on_record(decode_record(self._channel.open(payload)))
+                self._on_record(decode_record(self._channel.open(payload)))
         except Exception as error:  # noqa: BLE001 - no client may end the agent
             self.failed(error)
 
@@ -174,16 +174,17 @@ class AgentStream:
         else:
             self._uplink.send_sealed(self._id, self._handshake.write())
 
-    def on_record(self, record: Record) -> None:
-        """What the client says. A kind that this version does not know is ignored."""
+    def _on_record(self, record: Record) -> None:
+        """What the client says, to its command or else to us. A kind that this version does not know is ignored."""
+        to = self._execution or self
         if record.kind == RecordKind.INPUT:
-            self._on_input(record)
+            to.on_input(record)
         elif record.kind == RecordKind.CREDIT:
-            self._on_credit(record)
+            to.on_credit(record)
         elif record.kind == RecordKind.CONTROL:
-            self._on_control(record)
+            to.on_control(record)
 
-    def _on_control(self, record: Record) -> None:
+    def on_control(self, record: Record) -> None:
         message = SESSION_MESSAGES.decode(record.payload)
         if isinstance(message, Unknown):
             self._on_call(record.payload)
@@ -233,13 +234,13 @@ class AgentStream:
             self._execution = None
         self.send_control(Refused.of(error))
 
-    def _on_input(self, record: Record) -> None:
+    def on_input(self, record: Record) -> None:
         shell, viewer = self._attached(StreamEvent.DATA)
         if viewer.observer:
             raise RoleTooLow(what="typing into a session", needed="operator", role="observer")
         shell.type(viewer, record.offset, record.payload)
 
-    def _on_credit(self, record: Record) -> None:
+    def on_credit(self, record: Record) -> None:
         shell, viewer = self._attached(StreamEvent.DATA)
         shell.grant(viewer, record.offset)
 

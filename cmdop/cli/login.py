@@ -65,7 +65,7 @@ def login(workspace: str | None, server: str | None, no_interactive: bool, way: 
     name = workspace or _name(welcome, entered.server, known)
     kept = keep(Credential(entered.key, entered.server, name, ca_file), active=True)
     if as_json:
-        print_json({**_document(name, entered, welcome, kept), "ca_file": ca_file and str(ca_file)})
+        print_json(_document(name, entered, ca_file, welcome, kept))
     else:
         say(f'logged in to {entered.server} as {welcome.operator} ({welcome.role}); "{name}" is the active workspace')
         say(f"the key {entered.key.masked} is kept in {kept.place}")
@@ -122,11 +122,12 @@ def _name(welcome: Welcome, server: str, known: Workspaces) -> str:
     return name
 
 
-def _document(name: str, entered: _Entered, welcome: Welcome, kept: Kept) -> dict[str, Any]:
+def _document(name: str, entered: _Entered, ca_file: Path | None, welcome: Welcome, kept: Kept) -> dict[str, Any]:
     return {
         "workspace": name,
         "active": True,
         "server": entered.server,
+        "ca_file": str(ca_file) if ca_file else None,
         "operator": welcome.operator,
         "role": welcome.role,
         "key": entered.key.masked,

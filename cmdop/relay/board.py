@@ -24,6 +24,8 @@ from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
 from cmdop.wire.message import Message
 from cmdop.wire.relay_messages import RELAY_MESSAGES, Closed, Open, SessionSummary
 
+_PING = encode_frame(FrameKind.PING, CONNECTION_STREAM, b"relay")
+
 Clock = Callable[[], float]
 
 STOPPING = Closed("relay-stopping", "the relay is stopping")
@@ -219,6 +221,10 @@ class Board:
     def say(self, peer: Peer, stream: int, message: Message) -> None:
         """Send a control message."""
         self.send(peer, encode_frame(FrameKind.CONTROL, stream, RELAY_MESSAGES.encode(message)))
+
+    def ping(self, peer: Peer) -> None:
+        """Ask for a sign of life, and give one."""
+        self.send(peer, _PING)
 
     def send(self, peer: Peer, frame: bytes) -> None:
         """Send a frame; one that cannot be sent is dropped, and its connection closed."""

@@ -177,7 +177,7 @@ class Conversation:
             if self._peer.ending:
                 return
             self._peer.heard = self._board.now()
-            self._board.send(self._peer, encode_frame(FrameKind.PING, CONNECTION_STREAM, b"relay"))
+            self._board.ping(self._peer)
 
     # -- what the peer says -----------------------------------------------------------------
 

@@ -25,11 +25,9 @@ from cmdop.relay.recorder import Recorder
 from cmdop.relay.timer import PulseTimer
 from cmdop.store.interface import Store
 from cmdop.transport.connection import Connection
-from cmdop.wire.frame import CONNECTION_STREAM, FrameKind, encode_frame
 from cmdop.wire.relay_messages import Closed
 
 _LOG = logging.getLogger(__name__)
-_PING: Final = encode_frame(FrameKind.PING, CONNECTION_STREAM, b"relay")
 _LAST_WORDS: Final = {
     Verdict.DEAD: Closed("connection-closed", f"nothing was heard for {LINK_DEAD_SECONDS:g} s"),
     Verdict.NO_HELLO: Closed("timed-out", f"there was no Hello within {HELLO_TIMEOUT_SECONDS:g} s"),
@@ -103,6 +101,6 @@ class Switch:
 
     def _on_silence(self, peer: Peer, verdict: Verdict) -> None:
         if verdict is Verdict.PING:
-            self._board.send(peer, _PING)
+            self._board.ping(peer)
         else:
             self._board.dismiss(peer, _LAST_WORDS[verdict])

@@ -208,7 +208,12 @@ class Client:
 
     def sends(self, kind: RecordKind, offset: int, payload: bytes = b"") -> None:
         assert self.execution is not None
-        self.execution.on_record(Record(kind, offset, payload))
+        hears = {
+            RecordKind.INPUT: self.execution.on_input,
+            RecordKind.CREDIT: self.execution.on_credit,
+            RecordKind.CONTROL: self.execution.on_control,
+        }
+        hears[kind](Record(kind, offset, payload))
 
     def until_refused(self) -> CmdopError:
         self.until(lambda: self.refused)
@@ -302,7 +307,7 @@ def test_a_flood_of_small_records_takes_no_more_memory_than_its_bytes(client: Cl
     client.sends(RecordKind.INPUT, 0, b"first")
     for number in range(3 * 4096):
         client.sends(RecordKind.INPUT, 5 + number * size, bytes(size))
-    assert len(execution.waiting_input) == pieces
+    assert len(execution._pending) == pieces
 
 
 @pytest.mark.parametrize("offset", [1, WINDOW_MIN_BYTES])
